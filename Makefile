@@ -1,0 +1,92 @@
+# `make demo` and `make test` are all that a newcomer needs; `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+EDGE := .venv-edge/bin/python
+TRAIN := .venv-train/bin/python
+EPOCHS ?= 5
+export PYTHONUNBUFFERED := 1
+
+# Free disk, in MB, that each environment and its download need.
+DISK_edge := 1200
+DISK_train := 6000
+
+.PHONY: help
+help: ## List these commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+.PHONY: demo
+demo: .venv-edge/ready .venv-train/ready ## Train on Fashion-MNIST, export, and run the apps over a real Kafka
+	$(TRAIN) -m training --epochs $(EPOCHS)
+	$(TRAIN) -m export -o model.onnx
+	$(EDGE) -m bench.demo --model model.onnx --images "$$(ls -td runs/*/predictions/test.npz | head -1)" --count 1000 --interval 0.02
+
+.PHONY: demo-edge
+demo-edge: .venv-edge/ready ## The same with the shipped model, without TensorFlow
+	$(EDGE) -m bench.demo
+
+.PHONY: test
+test: .venv-edge/ready .venv-train/ready ## Check and test everything, over a real Kafka
+	$(MAKE) lint test-edge test-train
+
+.PHONY: test-edge
+test-edge: .venv-edge/ready ## The tests of what runs on a device: no TensorFlow here
+	$(EDGE) -m pytest tests/edge tests/localkafka tests/bench tests/system --require-kafka 20
+
+.PHONY: test-train
+test-train: .venv-train/ready ## The tests of training and export, and of the whole chain
+	$(TRAIN) -m pytest tests/training tests/export tests/chain --require-kafka 1
+
+.PHONY: lint
+lint: .venv-edge/ready ## ruff and mypy --strict
+	$(EDGE) -m ruff check
+	$(EDGE) -m ruff format --check
+	$(EDGE) -m mypy
+
+.PHONY: format
+format: .venv-edge/ready ## Format the code
+	$(EDGE) -m ruff check --fix
+	$(EDGE) -m ruff format
+
+.PHONY: samples
+samples: .venv-train/ready ## Make samples/ again: train, export, select images
+	run=$$($(TRAIN) -m training --epochs 30 --seed 0 | tail -n 1) \
+	&& $(TRAIN) -m export "$$run" -o samples/lenet.onnx \
+	&& $(TRAIN) samples/select_images.py "$$run" samples/fashion_mnist_test_200.npz 200
+
+.PHONY: locks
+locks: .venv-edge/ready ## Resolve the requirements again, with hashes, for all supported Pythons
+	for target in "edge requirements-edge.txt" "dev requirements-dev.txt" \
+	              "train requirements-train.txt requirements-dev.txt"; do \
+	    set -- $$target; name=$$1; shift; \
+	    $(EDGE) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
+	        --no-emit-index-url --no-emit-find-links --custom-compile-command 'make locks' \
+	        --output-file locks/$$name.txt "$$@"; \
+	done
+
+.PHONY: clean
+clean: ## Remove the environments and what the demo made; runs/ stays
+	rm -rf .venv-edge .venv-train model.onnx model.parity.json latency.json
+
+.venv-edge/ready: locks/dev.txt
+.venv-train/ready: locks/train.txt
+
+# One environment: a supported Python, room on the disk, packages as locked.
+.venv-%/ready:
+	@for name in python3 python3.13 python3.12 python3.11; do \
+	    if $$name -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; \
+	    then python=$$name; break; fi; \
+	done; \
+	if [ -z "$${python:-}" ]; then echo "make: no Python from 3.11 to 3.13 was found: install one" >&2; exit 1; fi; \
+	if [ "$$(df -Pm . | awk 'NR == 2 {print $$4}')" -lt $(DISK_$*) ]; \
+	then echo "make: $(@D) needs $(DISK_$*) MB of free disk here" >&2; exit 1; fi; \
+	rm -rf $(@D); \
+	if ! $$python -m venv $(@D) >/dev/null; \
+	then echo "make: $$python cannot make an environment: install its venv (Debian: python3-venv)" >&2; exit 1; fi; \
+	echo "installing the packages of $< into $(@D) (once)"; \
+	if ! $(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<; \
+	then echo "make: installing failed: if the package registry cannot be reached, set a proxy (HTTPS_PROXY)" \
+	    "or a mirror (PIP_INDEX_URL)" >&2; rm -rf $(@D); exit 1; fi; \
+	touch $@
