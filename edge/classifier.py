@@ -1,0 +1,108 @@
+"""Reads images, predicts, writes predictions: `python -m edge.classifier`."""
+
+import logging
+from pathlib import Path
+
+import click
+
+from edge import cli
+from edge.codec import REQUEST_TOPIC_CONFIG
+from edge.delivery import Delivery
+from edge.model import load_model
+from edge.pubsub import connect
+from edge.service import Options, Service
+
+log = logging.getLogger(__name__)
+
+
+@click.command(epilog="Example: python -m edge.classifier --model samples/lenet.onnx")
+@cli.option(
+    "MODEL", "--model", type=click.Path(path_type=Path), default=Path("model.onnx"), help="The .onnx file to serve."
+)
+@cli.option(
+    "CONTRACT",
+    "--contract",
+    type=click.Path(path_type=Path),
+    help="A contract.json for a model that carries none.",
+)
+@cli.request_topic
+@cli.prediction_topic
+@cli.dead_letter_topic
+@cli.group("edge.classifier")
+@cli.option("INSTANCE_ID", "--instance-id", help="Name of this process in its group: a restart then rejoins at once.")
+@cli.option("MAX_BATCH", "--max-batch", type=click.IntRange(1, 4096), default=64, help="Most images in one inference.")
+@cli.option(
+    "MAX_DEAD_LETTER_BYTES",
+    "--max-dead-letter-bytes",
+    type=click.IntRange(min=4096),
+    default=900_000,
+    help="A dead letter that would be larger goes without its value.",
+)
+@cli.option(
+    "COMMIT_INTERVAL",
+    "--commit-interval",
+    type=click.FloatRange(min=0.01),
+    default=0.2,
+    metavar="SECONDS",
+    help="How often offsets are committed.",
+)
+@cli.option(
+    "DRAIN_TIMEOUT",
+    "--drain-timeout",
+    type=click.FloatRange(min=0),
+    default=10.0,
+    metavar="SECONDS",
+    help="How long to wait, when stopped, for what is in flight.",
+)
+@cli.partitions
+@cli.bootstrap_servers
+@cli.broker_wait
+@cli.verbose
+def main(
+    model: Path,
+    contract: Path | None,
+    request_topic: str,
+    prediction_topic: str,
+    dead_letter_topic: str,
+    group: str,
+    instance_id: str | None,
+    max_batch: int,
+    max_dead_letter_bytes: int,
+    commit_interval: float,
+    drain_timeout: float,
+    partitions: int,
+    bootstrap_servers: str,
+    broker_wait: float,
+) -> None:
+    """Answer each image in the request topic with one prediction, at least once.
+
+    A record that cannot be answered goes to the dead-letter topic with the reason. To scale out, start more
+    of these in the same group, on a request topic with as many partitions.
+    """
+    stop = cli.stop_on_signals()
+    served = load_model(model, contract)
+    log.info("serving %s %s (%s)", served.contract.name, served.sha256, model)
+    pubsub = connect(bootstrap_servers, instance_id, broker_wait, stop)
+    pubsub.create_topic(request_topic, partitions, REQUEST_TOPIC_CONFIG)
+    pubsub.create_topic(prediction_topic, partitions)
+    pubsub.create_topic(dead_letter_topic, 1)
+    delivery = Delivery(pubsub.client.open_sink, commit_interval)
+    source = pubsub.client.open_source(request_topic, group, delivery.on_revoked)
+    delivery.attach(source)
+    service = Service(
+        source, delivery, served, Options(prediction_topic, dead_letter_topic, max_batch, max_dead_letter_bytes)
+    )
+    try:
+        service.run(stop)
+    finally:
+        unanswered = delivery.drain(drain_timeout)
+        source.close()
+        delivery.close()
+        counts = service.counts
+        log.info("stopped: %d predictions, %d dead letters written", counts.predictions, counts.dead_letters)
+        if unanswered:
+            log.warning("%d requests were not finished: they will be read again", unanswered)
+
+
+if __name__ == "__main__":
+    cli.run(main, "edge.classifier")

@@ -1,0 +1,56 @@
+"""Publish and subscribe, tried with numbers: `python -m edge.counter produce` and `consume`."""
+
+import click
+
+from edge import cli
+from edge.pubsub import connect
+
+FIRST, LAST = 1, 100
+
+topic = click.option("--topic", default="test_A", show_default=True, help="Topic of the numbers.")
+
+
+@click.group()
+def main() -> None:
+    """Smoke test of a Kafka cluster: write the integers 1 to 100, and read them."""
+
+
+@main.command()
+@topic
+@click.option(
+    "--interval", type=click.FloatRange(min=0), default=3.0, show_default=True, help="Seconds from number to number."
+)
+@cli.bootstrap_servers
+@cli.broker_wait
+@cli.verbose
+def produce(topic: str, interval: float, bootstrap_servers: str, broker_wait: float) -> None:
+    """Write the integers 1 to 100, one each interval."""
+    stop = cli.stop_on_signals()
+    with connect(bootstrap_servers, broker_wait_s=broker_wait, stop=stop) as pubsub:
+        pubsub.create_topic(topic)
+        for number in range(FIRST, LAST + 1):
+            pubsub.write(topic, str(number).encode())
+            pubsub.flush()
+            click.echo(f"wrote {number}")
+            if number < LAST and stop.wait(interval):
+                break
+
+
+@main.command()
+@topic
+@cli.group("edge.counter")
+@cli.limit
+@cli.bootstrap_servers
+@cli.broker_wait
+@cli.verbose
+def consume(topic: str, group: str, limit: int | None, bootstrap_servers: str, broker_wait: float) -> None:
+    """Read the integers and print them."""
+    stop = cli.stop_on_signals()
+    with connect(bootstrap_servers, broker_wait_s=broker_wait, stop=stop) as pubsub:
+        pubsub.create_topic(topic)
+        for record in pubsub.subscribe(topic, group, limit, stop):
+            click.echo(f"read {(record.value or b'').decode('utf-8', 'replace')}")
+
+
+if __name__ == "__main__":
+    cli.run(main, "edge.counter")

@@ -1,0 +1,63 @@
+"""Every error that a user can meet: one root that carries an exit code, each leaf saying what the caller can do."""
+
+from typing import IO
+
+import click
+
+EXIT_BAD_DATA = 65
+EXIT_BROKER_UNAVAILABLE = 69
+EXIT_INTERNAL = 70
+EXIT_NOT_AUTHORISED = 77
+EXIT_BAD_CONFIGURATION = 78
+
+
+class EdgeError(click.ClickException):
+    """Root of all errors of `edge`: its message is one sentence for the user, its `exit_code` is for scripts.
+
+    click prints the message and exits with the code when one leaves a command; a program that imports
+    `edge` catches it like any other exception.
+    """
+
+    exit_code = EXIT_INTERNAL
+
+
+class BadDataError(EdgeError):
+    """Input data that cannot be used: repair or replace the file that the message names."""
+
+    exit_code = EXIT_BAD_DATA
+
+
+class BadRequestError(BadDataError):
+    """One record that cannot be answered: it goes to the dead-letter topic, and the loop goes on."""
+
+
+class BrokerUnavailableError(EdgeError):
+    """No broker answered in time: start one or correct `--bootstrap-servers`."""
+
+    exit_code = EXIT_BROKER_UNAVAILABLE
+
+
+class NotAuthorisedError(EdgeError):
+    """The broker refused the credentials or a right is missing: ask whoever runs the broker."""
+
+    exit_code = EXIT_NOT_AUTHORISED
+
+
+class ConfigurationError(EdgeError):
+    """An option contradicts another or the broker's state: change the configuration."""
+
+    exit_code = EXIT_BAD_CONFIGURATION
+
+
+class BadModelError(ConfigurationError):
+    """The model file or its contract cannot be served: export it again, or name the right file."""
+
+
+class StoppedError(EdgeError):
+    """The user or the system asked to stop, before there was anything to finish."""
+
+    exit_code = 0
+
+    def show(self, file: IO[str] | None = None) -> None:
+        """Say so, without calling it an error."""
+        click.echo(self.message, file, err=file is None)

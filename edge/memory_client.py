@@ -1,0 +1,99 @@
+"""A cluster in memory behind the protocols of `records`, for unit tests; its writes can be made to fail."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+from edge.records import Headers, OnDone, OnRevoked, Partition, Record
+
+
+class MemoryClient:
+    """Topics of one partition each; keeps no order of members: a group's sources share one position."""
+
+    def __init__(self) -> None:
+        self.topics: dict[str, list[Record]] = defaultdict(list)
+        self.committed: dict[tuple[str, Partition], int] = {}
+        self.failures: list[Exception] = []
+        self.sinks_opened = 0
+
+    def create_topic(self, name: str, partitions: int, config: Mapping[str, str]) -> bool:
+        """Create a topic; False when it was there already."""
+        if name in self.topics:
+            return False
+        self.topics[name] = []
+        return True
+
+    def open_source(self, topic: str, group: str, on_revoked: OnRevoked) -> "MemorySource":
+        """Read the topic from the group's offset."""
+        return MemorySource(self, topic, group, on_revoked)
+
+    def open_sink(self) -> "MemorySink":
+        """A new sink, into which `failures` are dealt one a write."""
+        self.sinks_opened += 1
+        return MemorySink(self)
+
+    def append(self, topic: str, value: bytes | None, key: bytes | None = None, headers: Headers = ()) -> Record:
+        """Put one record into a topic."""
+        log = self.topics[topic]
+        record = Record(Partition(topic, 0), len(log), 0, key, value, tuple(headers))
+        log.append(record)
+        return record
+
+
+class MemorySource:
+    """Reads one topic; at least once, as `records.Source` says."""
+
+    def __init__(self, client: MemoryClient, topic: str, group: str, on_revoked: OnRevoked) -> None:
+        self._client = client
+        self._partition = Partition(topic, 0)
+        self._group = group
+        self._on_revoked = on_revoked
+        self._position = client.committed.get((group, self._partition), 0)
+        self._is_paused = False
+
+    def read(self, max_records: int, timeout_s: float) -> list[Record]:
+        """Up to `max_records` records; never waits."""
+        if self._is_paused:
+            return []
+        records = self._client.topics[self._partition.topic][self._position : self._position + max_records]
+        self._position += len(records)
+        return records
+
+    def commit(self, offsets: Mapping[Partition, int], on_done: OnDone) -> None:
+        """Commit at once."""
+        self.commit_now(offsets, 0.0)
+        on_done(None)
+
+    def commit_now(self, offsets: Mapping[Partition, int], timeout_s: float) -> None:
+        """Commit at once."""
+        self._client.committed.update({(self._group, partition): offset for partition, offset in offsets.items()})
+
+    def rewind(self, offsets: Mapping[Partition, int]) -> None:
+        """Read again from the given offsets."""
+        self._position = offsets.get(self._partition, self._position)
+
+    def pause(self, paused: bool) -> None:
+        """Stop or go on returning records."""
+        self._is_paused = paused
+
+    def close(self) -> None:
+        """Give the partition up, as a member that leaves its group does."""
+        self.commit_now(self._on_revoked([self._partition]), 0.0)
+
+
+class MemorySink:
+    """Writes into topics; a write takes the next of the client's `failures`, and after one every write fails."""
+
+    def __init__(self, client: MemoryClient) -> None:
+        self._client = client
+        self._failure: Exception | None = None
+
+    def write(self, topic: str, value: bytes | None, key: bytes | None, headers: Headers, on_done: OnDone) -> None:
+        """Write one record at once."""
+        if self._failure is None and self._client.failures:
+            self._failure = self._client.failures.pop(0)
+        if self._failure is None:
+            self._client.append(topic, value, key, headers)
+        on_done(self._failure)
+
+    def close(self, timeout_s: float) -> None:
+        """Nothing is held."""

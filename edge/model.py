@@ -1,0 +1,150 @@
+"""A model ready to serve: read, hashed, checked against its contract, warmed up."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from edge import onnxfile
+from edge.contract import METADATA_KEY, Contract
+from edge.errors import BadModelError
+
+GOLDEN_TOLERANCE = 1e-3
+"""How far a device's probabilities may lie from those at export: processors round differently."""
+
+_ORT_TYPES = {"uint8": "tensor(uint8)", "float32": "tensor(float)"}
+
+
+class Model:
+    """An onnxruntime session with its contract; `sha256` is the first 12 hex digits of the file's hash."""
+
+    def __init__(self, session: onnxruntime.InferenceSession, contract: Contract, sha256: str) -> None:
+        self.contract = contract
+        self.sha256 = sha256
+        self._session = session
+        batch = session.get_inputs()[0].shape[0]
+        self.max_batch: int | None = batch if isinstance(batch, int) else None
+
+    def infer(self, images: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Class probabilities, float32 [N, classes], of images [N, *contract.shape] of the contract's dtype."""
+        feed = {self.contract.input_name: images}
+        (probabilities,) = self._session.run([self.contract.output_name], feed)
+        return np.asarray(probabilities, np.float32)
+
+
+def load_model(path: Path, contract_path: Path | None = None) -> Model:
+    """Read a model file; its contract is inside it, or in the JSON file `contract_path`.
+
+    Raises: BadModelError for a file that is missing, no ONNX, unsafe, or at odds with its contract.
+    """
+    data = _read(path, "model")
+    contract = None if contract_path is None else Contract.from_json(_read(contract_path, "contract"))
+    return load_model_bytes(data, str(path), contract)
+
+
+def load_model_bytes(data: bytes, name: str, contract: Contract | None = None) -> Model:
+    """The same for bytes in memory; `name` stands in error messages.
+
+    Raises: BadModelError as `load_model` does.
+    """
+    try:
+        return _load(data, contract)
+    except BadModelError as error:
+        raise BadModelError(f"{name}: {error.message}") from None
+
+
+def _load(data: bytes, contract: Contract | None) -> Model:
+    properties = onnxfile.metadata(data)
+    if contract is None:
+        if METADATA_KEY not in properties:
+            raise BadModelError(
+                "the model carries no contract: export it with `python -m export`, or name one with --contract"
+            )
+        contract = Contract.from_json(properties[METADATA_KEY])
+    session = _session(data)
+    _check_signature(session, contract)
+    model = Model(session, contract, hashlib.sha256(data).hexdigest()[:12])
+    _warm_up(model)
+    return model
+
+
+def _read(path: Path, what: str) -> bytes:
+    try:
+        with path.open("rb") as file:
+            # One byte more than is accepted, so that a huge file is refused without being read.
+            return file.read(onnxfile.MAX_MODEL_BYTES + 1)
+    except FileNotFoundError:
+        raise BadModelError(f"there is no {what} file {path}") from None
+    except OSError as error:
+        raise BadModelError(f"the {what} file {path} cannot be read ({error.strerror})") from None
+
+
+def _session(data: bytes) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    # A spinning thread would burn a core while the device waits for requests.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors share no root of their own
+        raise BadModelError(f"onnxruntime cannot load the model ({_first_line(error)})") from None
+
+
+def _check_signature(session: onnxruntime.InferenceSession, contract: Contract) -> None:
+    inputs, outputs = session.get_inputs(), {output.name: output for output in session.get_outputs()}
+    if [item.name for item in inputs] != [contract.input_name]:
+        names = ", ".join(repr(item.name) for item in inputs)
+        raise BadModelError(f"the contract's input is {contract.input_name!r}, the model's: {names}")
+    if inputs[0].type != _ORT_TYPES[contract.dtype]:
+        raise BadModelError(f"the contract's input is of {contract.dtype}, the model's is a {inputs[0].type}")
+    if not _fits(inputs[0].shape, (None, *contract.shape)):
+        raise BadModelError(
+            f"the contract's images have shape {list(contract.shape)}, the model's {inputs[0].shape[1:]}"
+        )
+    if isinstance(inputs[0].shape[0], int) and inputs[0].shape[0] != 1:
+        raise BadModelError(f"the model's batch is fixed at {inputs[0].shape[0]}; export it with a dynamic batch")
+    if contract.output_name not in outputs:
+        names = ", ".join(map(repr, outputs))
+        raise BadModelError(f"the contract's output is {contract.output_name!r}, the model's: {names}")
+    output = outputs[contract.output_name]
+    if output.type != "tensor(float)" or not _fits(output.shape, (None, len(contract.labels))):
+        raise BadModelError(
+            f"the output {output.name!r} is a {output.type} of shape {output.shape}; the contract's "
+            f"{len(contract.labels)} labels need float probabilities of shape [batch, {len(contract.labels)}]"
+        )
+
+
+def _fits(dimensions: list[int | str | None], expected: tuple[int | None, ...]) -> bool:
+    return len(dimensions) == len(expected) and all(
+        not isinstance(found, int) or wanted is None or found == wanted
+        for found, wanted in zip(dimensions, expected, strict=True)
+    )
+
+
+def _warm_up(model: Model) -> None:
+    contract = model.contract
+    golden = contract.golden[: model.max_batch]
+    blank = np.zeros((model.max_batch or 1, *contract.shape), contract.dtype)
+    images = np.stack([item.image for item in golden]) if golden else blank
+    try:
+        probabilities = model.infer(images)
+    except Exception as error:  # onnxruntime's errors share no root of their own
+        raise BadModelError(f"the model fails on its first images ({_first_line(error)})") from None
+    if probabilities.shape != (len(images), len(contract.labels)):
+        raise BadModelError(f"the model gives {probabilities.shape} for {len(images)} images")
+    for item, found in zip(golden, probabilities, strict=False):
+        # Written so that a NaN fails, too.
+        if not np.max(np.abs(found - item.probabilities)) <= GOLDEN_TOLERANCE:
+            raise BadModelError(
+                "the model answers its golden inputs otherwise than at export: the file is damaged, "
+                "or onnxruntime computes wrongly on this device"
+            )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0][:300] if str(error) else type(error).__name__

@@ -1,0 +1,166 @@
+"""Publish and subscribe in ten lines: create a topic, write, subscribe, read, close, whichever Kafka client is below.
+
+with connect("localhost:9092") as pubsub:
+    pubsub.create_topic("greetings")
+    pubsub.write("greetings", b"hello")
+    for record in pubsub.subscribe("greetings", group="readers", limit=1):
+        print(record.value)
+"""
+
+import threading
+import time
+from collections.abc import Collection, Iterator, Mapping
+from types import TracebackType
+
+from edge.errors import BrokerUnavailableError
+from edge.records import Client, Headers, Partition, Record, Sink, Source
+
+COMMIT_INTERVAL_S = 0.5
+MAX_UNSETTLED = 1000
+READ_LIMIT = 500
+SETTLE_TIMEOUT_S = 130.0
+"""How long a write may stay unsettled: a little more than kafka-python itself goes on trying."""
+
+
+def connect(
+    bootstrap_servers: str,
+    instance_id: str | None = None,
+    broker_wait_s: float = 30.0,
+    stop: threading.Event | None = None,
+) -> "PubSub":
+    """Connect to a cluster, waiting up to `broker_wait_s` for a broker to answer.
+
+    `bootstrap_servers` is `host:port[,host:port…]`; `instance_id` names a static member of the groups; setting `stop`
+    ends the wait.
+
+    Raises: BrokerUnavailableError when none answered in time, StoppedError when `stop` was set.
+    """
+    from edge.kafka_client import KafkaClient  # noqa: PLC0415 - whoever brings a client of their own needs no other
+
+    return PubSub(KafkaClient(bootstrap_servers, instance_id, broker_wait_s, stop))
+
+
+class PubSub:
+    """Topics, writes and subscriptions on one client."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self._sink: Sink | None = None
+        self._unsettled = 0
+        self._settled = threading.Condition()
+        self._failures: list[Exception] = []
+        self._subscriptions: list[Subscription] = []
+
+    def __enter__(self) -> "PubSub":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def create_topic(self, name: str, partitions: int = 1, config: Mapping[str, str] | None = None) -> bool:
+        """Create a topic; False when it was there already."""
+        return self.client.create_topic(name, partitions, config or {})
+
+    def write(self, topic: str, value: bytes | None, key: bytes | None = None, headers: Headers = ()) -> None:
+        """Start to write one record; records with the same key keep their order.
+
+        Raises: EdgeError when an earlier write failed, or when none was acknowledged for SETTLE_TIMEOUT_S.
+        """
+        if self._sink is None:
+            self._sink = self.client.open_sink()
+        self._wait_for(MAX_UNSETTLED - 1, SETTLE_TIMEOUT_S)
+        with self._settled:
+            self._unsettled += 1
+        self._sink.write(topic, value, key, headers, self._on_done)
+
+    def flush(self, timeout_s: float = SETTLE_TIMEOUT_S) -> None:
+        """Return when the broker has acknowledged every write.
+
+        Raises: EdgeError when one failed, or was not acknowledged in time.
+        """
+        self._wait_for(0, timeout_s)
+
+    def subscribe(
+        self, topic: str, group: str, limit: int | None = None, stop: threading.Event | None = None
+    ) -> "Subscription":
+        """Read a topic as a member of a consumer group; iterate over the result."""
+        subscription = Subscription(self.client, topic, group, limit, stop or threading.Event())
+        self._subscriptions.append(subscription)
+        return subscription
+
+    def close(self) -> None:
+        """Commit what was read, leave the groups, and settle what was written.
+
+        Raises: EdgeError as `flush` does.
+        """
+        for subscription in self._subscriptions:
+            subscription.close()
+        if self._sink is not None:
+            sink, self._sink = self._sink, None
+            try:
+                self.flush()
+            finally:
+                sink.close(1.0)
+
+    def _wait_for(self, unsettled: int, timeout_s: float) -> None:
+        """Wait until at most so many writes are unsettled, and raise the first failure there was."""
+        with self._settled:
+            is_settled = self._settled.wait_for(lambda: self._failures or self._unsettled <= unsettled, timeout_s)
+            if self._failures:
+                failures, self._failures = self._failures, []
+                raise failures[0]
+            if not is_settled:
+                raise BrokerUnavailableError(f"{self._unsettled} writes were not acknowledged within {timeout_s:.0f} s")
+
+    def _on_done(self, error: Exception | None) -> None:
+        with self._settled:
+            self._unsettled -= 1
+            if error is not None:
+                self._failures.append(error)
+            self._settled.notify_all()
+
+
+class Subscription:
+    """The records of one topic, one at a time.
+
+    At least once: a record counts as read when the next one is asked for; after a crash the last ones come again.
+    """
+
+    def __init__(self, client: Client, topic: str, group: str, limit: int | None, stop: threading.Event) -> None:
+        self._read: dict[Partition, int] = {}
+        self._limit = limit
+        self._stop = stop
+        self._source: Source | None = client.open_source(topic, group, self._on_revoked)
+        self._next_commit = 0.0
+
+    def __iter__(self) -> Iterator[Record]:
+        count = 0
+        while not self._stop.is_set() and self._source is not None and count != self._limit:
+            left = READ_LIMIT if self._limit is None else min(READ_LIMIT, self._limit - count)
+            for record in self._source.read(left, 0.5):
+                yield record
+                count += 1
+                self._read[record.partition] = record.offset + 1
+                if self._stop.is_set() or self._source is None:
+                    return
+            self._commit()
+
+    def close(self) -> None:
+        """Commit what was read and leave the group."""
+        if self._source is not None:
+            source, self._source = self._source, None
+            if self._read:
+                source.commit_now(self._read, 5.0)
+                self._read = {}
+            source.close()
+
+    def _commit(self) -> None:
+        if self._source is not None and self._read and time.monotonic() >= self._next_commit:
+            self._next_commit = time.monotonic() + COMMIT_INTERVAL_S
+            # The position only grows: a commit that fails is made good by the next one, or by close.
+            self._source.commit(dict(self._read), lambda _: None)
+
+    def _on_revoked(self, partitions: Collection[Partition]) -> dict[Partition, int]:
+        return {p: self._read.pop(p) for p in partitions if p in self._read}

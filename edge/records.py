@@ -1,0 +1,78 @@
+"""What travels: records, and the two protocols behind which a Kafka client sits."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+Headers = Sequence[tuple[str, bytes | None]]
+OnDone = Callable[[Exception | None], None]
+"""Called once a write is settled: with None when the broker has it, else with the error; maybe on another thread."""
+
+
+class Partition(NamedTuple):
+    """One partition of one topic."""
+
+    topic: str
+    number: int
+
+
+class Record(NamedTuple):
+    """One record as it was read; `timestamp_ms` is Kafka's, in milliseconds since 1970."""
+
+    partition: Partition
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+OnRevoked = Callable[[Collection[Partition]], Mapping[Partition, int]]
+"""Called when partitions go to another member: returns the offsets to commit before they do."""
+
+
+class Source(Protocol):
+    """Records of one topic, read in a consumer group.
+
+    At least once: what was read and not committed is read again after a crash, or by the next owner.
+    """
+
+    def read(self, max_records: int, timeout_s: float) -> list[Record]:
+        """Up to `max_records` records, in order within each partition; empty when none came in time."""
+
+    def commit(self, offsets: Mapping[Partition, int], on_done: OnDone) -> None:
+        """Start to commit the next offset to read of each partition; a fatal failure is raised by `read`."""
+
+    def commit_now(self, offsets: Mapping[Partition, int], timeout_s: float) -> None:
+        """The same, returning when the broker has it."""
+
+    def rewind(self, offsets: Mapping[Partition, int]) -> None:
+        """Read these partitions again from the given offsets; partitions no longer owned are passed over."""
+
+    def pause(self, paused: bool) -> None:
+        """While paused, `read` returns nothing but stays a member of its group."""
+
+    def close(self) -> None:
+        """Leave the group."""
+
+
+class Sink(Protocol):
+    """Writes records; a write is settled when the broker has acknowledged it on every in-sync replica."""
+
+    def write(self, topic: str, value: bytes | None, key: bytes | None, headers: Headers, on_done: OnDone) -> None:
+        """Start to write one record."""
+
+    def close(self, timeout_s: float) -> None:
+        """Settle what can be settled in `timeout_s`, and let go of the connection."""
+
+
+class Client(Protocol):
+    """A connection to a cluster, which makes topics, sources and sinks."""
+
+    def create_topic(self, name: str, partitions: int, config: Mapping[str, str]) -> bool:
+        """Create a topic; False when it was there already."""
+
+    def open_source(self, topic: str, group: str, on_revoked: OnRevoked) -> Source:
+        """Join the consumer group and read the topic, from its earliest record when the group has no offset."""
+
+    def open_sink(self) -> Sink:
+        """A new sink."""

@@ -1,0 +1,184 @@
+"""At least once, in memory: marks, commits, and writes that fail; the real broker's part is in tests/system."""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from edge.codec import Encoded
+from edge.delivery import Delivery, Progress
+from edge.errors import BrokerUnavailableError, ConfigurationError, NotAuthorisedError
+from edge.memory_client import MemoryClient, MemorySource
+from edge.records import Headers, OnDone, Partition
+
+PARTITION = Partition("in", 0)
+
+
+def start(client: MemoryClient, open_sink: Callable[[], object] | None = None) -> tuple[Delivery, MemorySource]:
+    delivery = Delivery(open_sink or client.open_sink, commit_interval_s=0.0)  # type: ignore[arg-type]
+    source = client.open_source("in", "group", delivery.on_revoked)
+    delivery.attach(source)
+    return delivery, source
+
+
+def test_the_mark_follows_the_first_unanswered_record_whatever_the_order() -> None:
+    generator = random.Random(0)
+    for _ in range(200):
+        progress = Progress(100, 100)
+        offsets = sorted(generator.sample(range(100, 130), 10))
+        tickets = [progress.add(offset, 7) for offset in offsets]
+        generator.shuffle(tickets)
+        for index, ticket in enumerate(tickets):
+            progress.finish(ticket)
+            open_offsets = [t.offset for t in tickets[index + 1 :]]
+            answered = [o for o in offsets if not open_offsets or o < min(open_offsets)]
+            assert progress.low == (answered[-1] + 1 if answered else 100)
+        assert progress.size == 0
+
+
+class SlowSink:
+    """Settles nothing until told to: what a real broker does, but at a time of the test's choosing."""
+
+    def __init__(self) -> None:
+        self.waiting: list[OnDone] = []
+        self.closed = False
+
+    def write(self, topic: str, value: bytes | None, key: bytes | None, headers: Headers, on_done: OnDone) -> None:
+        self.waiting.append(on_done)
+
+    def close(self, timeout_s: float) -> None:
+        self.closed = True
+
+
+def read_and_write(delivery: Delivery, source: MemorySource) -> int:
+    records = source.read(100, 0.0)
+    for record, ticket in zip(records, delivery.track(records), strict=True):
+        delivery.write(ticket, "out", Encoded(record.key, record.value, ()))
+    return len(records)
+
+
+def test_nothing_is_committed_before_it_is_acknowledged() -> None:
+    client, sink = MemoryClient(), SlowSink()
+    delivery, source = start(client, lambda: sink)
+    for _ in range(3):
+        client.append("in", b"x")
+    read_and_write(delivery, source)
+    sink.waiting[1](None)
+    sink.waiting[2](None)
+    delivery.settle()
+    assert client.committed == {}
+    sink.waiting[0](None)
+    delivery.settle()
+    assert client.committed == {("group", PARTITION): 3}
+
+
+def test_a_failed_write_is_done_again_by_a_new_producer() -> None:
+    client = MemoryClient()
+    delivery, source = start(client)
+    client.append("in", b"1")
+    client.append("in", b"2")
+    read_and_write(delivery, source)
+    delivery.settle()
+    client.failures.append(BrokerUnavailableError("gone"))
+    for value in (b"3", b"4"):
+        client.append("in", value)
+    read_and_write(delivery, source)
+    delivery.settle()
+    assert client.sinks_opened == 2
+    assert client.committed == {("group", PARTITION): 2}
+    assert read_and_write(delivery, source) == 2
+    delivery.settle()
+    assert [record.value for record in client.topics["out"]] == [b"1", b"2", b"3", b"4"]
+    assert client.committed == {("group", PARTITION): 4}
+
+
+@pytest.mark.parametrize("error", [ConfigurationError("too large"), NotAuthorisedError("no right")])
+def test_an_error_that_no_repetition_mends_is_raised_and_nothing_is_committed(error: Exception) -> None:
+    client = MemoryClient()
+    delivery, source = start(client)
+    client.failures.append(error)
+    client.append("in", b"1")
+    read_and_write(delivery, source)
+    with pytest.raises(type(error)):
+        delivery.settle()
+    assert delivery.drain(0.1) == 1
+    assert client.committed == {}
+
+
+def test_no_producer_yet_is_tried_again_until_there_is_one() -> None:
+    client = MemoryClient()
+    sinks: list[object] = [client.open_sink(), BrokerUnavailableError("away"), client.open_sink()]
+
+    def open_sink() -> object:
+        sink = sinks.pop(0)
+        if isinstance(sink, Exception):
+            raise sink
+        return sink
+
+    delivery, source = start(client, open_sink)
+    client.failures.append(BrokerUnavailableError("gone"))
+    client.append("in", b"1")
+    read_and_write(delivery, source)
+    delivery.settle()
+    assert delivery.is_full
+    deadline = time.monotonic() + 10
+    while delivery.is_full and time.monotonic() < deadline:
+        delivery.settle()
+    assert read_and_write(delivery, source) == 1
+    assert delivery.drain(1.0) == 0
+    assert client.committed == {("group", PARTITION): 1}
+
+
+def test_too_much_in_flight_stops_reading() -> None:
+    client, sink = MemoryClient(), SlowSink()
+    delivery = Delivery(lambda: sink, max_in_flight=3, max_in_flight_bytes=100)
+    source = client.open_source("in", "group", delivery.on_revoked)
+    client.append("in", bytes(50))
+    read_and_write(delivery, source)
+    assert not delivery.is_full
+    client.append("in", bytes(50))
+    read_and_write(delivery, source)
+    assert delivery.is_full
+    for on_done in sink.waiting:
+        on_done(None)
+    delivery.settle()
+    assert not delivery.is_full
+    for _ in range(3):
+        client.append("in", b"")
+    read_and_write(delivery, source)
+    assert delivery.is_full
+
+
+def test_revocation_waits_for_acknowledgements_that_are_on_their_way() -> None:
+    client, sink = MemoryClient(), SlowSink()
+    delivery, source = start(client, lambda: sink)
+    client.append("in", b"x")
+    read_and_write(delivery, source)
+    threading.Timer(0.05, sink.waiting[0], [None]).start()
+    assert delivery.on_revoked([PARTITION]) == {PARTITION: 1}
+    assert delivery.on_revoked([PARTITION]) == {}
+
+
+def test_what_settles_after_a_revocation_changes_nothing() -> None:
+    client, sink = MemoryClient(), SlowSink()
+    delivery, source = start(client, lambda: sink)
+    client.append("in", b"x")
+    read_and_write(delivery, source)
+    assert delivery.on_revoked([PARTITION]) == {}
+    sink.waiting[0](BrokerUnavailableError("late"))
+    delivery.settle()
+    assert not sink.closed
+    assert client.committed == {}
+
+
+def test_draining_reports_what_is_left() -> None:
+    client, sink = MemoryClient(), SlowSink()
+    delivery, source = start(client, lambda: sink)
+    for _ in range(3):
+        client.append("in", b"x")
+    read_and_write(delivery, source)
+    sink.waiting[0](None)
+    assert delivery.drain(0.05) == 2
+    assert client.committed == {("group", PARTITION): 1}

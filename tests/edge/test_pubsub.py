@@ -1,0 +1,47 @@
+"""The ten-line API on the in-memory client; on a real broker it is in tests/system."""
+
+import pytest
+
+from edge.errors import BrokerUnavailableError
+from edge.memory_client import MemoryClient
+from edge.pubsub import PubSub
+from edge.records import Partition
+
+
+def test_what_is_written_is_read_in_order_and_committed() -> None:
+    client = MemoryClient()
+    with PubSub(client) as pubsub:
+        assert pubsub.create_topic("greetings") is True
+        assert pubsub.create_topic("greetings") is False
+        for number in range(1200):
+            pubsub.write("greetings", str(number).encode(), b"key", [("a", b"b")])
+        pubsub.flush()
+        records = list(pubsub.subscribe("greetings", "readers", limit=1200))
+    assert [record.value for record in records] == [str(n).encode() for n in range(1200)]
+    assert {(record.key, record.headers) for record in records} == {(b"key", (("a", b"b"),))}
+    assert client.committed == {("readers", Partition("greetings", 0)): 1200}
+
+
+def test_a_record_counts_as_read_when_the_next_one_is_asked_for() -> None:
+    client = MemoryClient()
+    for value in (b"1", b"2", b"3"):
+        client.append("t", value)
+    with PubSub(client) as pubsub:
+        for record in pubsub.subscribe("t", "g"):
+            if record.value == b"2":
+                break
+    assert client.committed == {("g", Partition("t", 0)): 1}
+    with PubSub(client) as pubsub:
+        assert [record.value for record in pubsub.subscribe("t", "g", limit=2)] == [b"2", b"3"]
+
+
+def test_a_failed_write_is_raised_by_what_comes_next() -> None:
+    client = MemoryClient()
+    client.failures.append(BrokerUnavailableError("gone"))
+    pubsub = PubSub(client)
+    pubsub.write("t", b"1")
+    with pytest.raises(BrokerUnavailableError, match="gone"):
+        pubsub.write("t", b"2")
+    pubsub.write("t", b"3")
+    with pytest.raises(BrokerUnavailableError, match="gone"):
+        pubsub.close()

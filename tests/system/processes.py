@@ -1,0 +1,91 @@
+"""Runs the apps as an operator does, and waits for what they do."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from tests.paths import ROOT
+
+DEADLINE_S = 60.0
+
+
+class Process:
+    """One app, `python -m <module>`; its output is collected as it comes."""
+
+    def __init__(self, module: str, *options: str, **environment: str) -> None:
+        self.lines: list[str] = []
+        self.errors: list[str] = []
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", module, *options],
+            cwd=ROOT,
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._readers = [
+            threading.Thread(target=self._collect, args=pair, daemon=True)
+            for pair in ((self.process.stdout, self.lines), (self.process.stderr, self.errors))
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def __enter__(self) -> "Process":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        for reader in self._readers:
+            reader.join()
+        for stream in (self.process.stdout, self.process.stderr):
+            assert stream is not None
+            stream.close()
+
+    @property
+    def log(self) -> str:
+        """What came on stderr so far."""
+        return "\n".join(self.errors)
+
+    def end(self, number: int | None = None) -> int:
+        """Send a signal, if any, and return the exit code."""
+        if number is not None:
+            self.process.send_signal(number)
+        code = self.process.wait(DEADLINE_S)
+        for reader in self._readers:
+            reader.join()
+        return code
+
+    def terminate(self) -> int:
+        """End it as systemd does."""
+        return self.end(signal.SIGTERM)
+
+    def kill(self) -> int:
+        """End it as the OOM killer does."""
+        return self.end(signal.SIGKILL)
+
+    @staticmethod
+    def _collect(stream: Any, lines: list[str]) -> None:
+        for line in stream:
+            lines.append(line.rstrip("\n"))
+
+
+def run(module: str, *options: str, **environment: str) -> Process:
+    """Run an app to its end; `process.returncode`, `lines` and `log` say how it went."""
+    with Process(module, *options, **environment) as app:
+        app.end()
+    return app
+
+
+def wait_until(condition: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
+    """Wait for a condition, or fail saying what did not come."""
+    deadline = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not come within {deadline_s:.0f} s"
+        time.sleep(0.05)
