@@ -1,0 +1,69 @@
+"""Starts the edge apps as processes of their own, and ends them."""
+
+import contextlib
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.errors import AppError
+from localkafka import LocalKafka
+
+ROOT = Path(__file__).parent.parent
+STOP_TIMEOUT_S = 20.0
+
+
+class App:
+    """One running app, `python -m <module> <options>`; leaving the context stops it as an operator would."""
+
+    def __init__(self, module: str, *options: str, capture: bool = False) -> None:
+        self.module = module
+        pipe = subprocess.PIPE if capture else None
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", module, *options], cwd=ROOT, stdout=pipe, stderr=pipe, text=True
+        )
+
+    def __enter__(self) -> "App":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def is_done_within(self, timeout_s: float) -> bool:
+        """Wait for it to end by itself.
+
+        Raises: AppError when it failed.
+        """
+        try:
+            code = self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return False
+        if code != 0:
+            raise AppError(f"python -m {self.module} ended with exit code {code}")
+        return True
+
+    def check(self) -> None:
+        """Raise AppError when it is no longer running."""
+        if self.process.poll() is not None:
+            raise AppError(f"python -m {self.module} ended early, with exit code {self.process.returncode}")
+
+    def stop(self) -> None:
+        """End it with SIGTERM, and by force when that takes too long."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+@contextlib.contextmanager
+def broker(bootstrap_servers: str | None) -> Iterator[str]:
+    """The named servers, or those of a broker that lives as long as the context."""
+    if bootstrap_servers is not None:
+        yield bootstrap_servers
+    else:
+        with LocalKafka(low_latency=True) as kafka:
+            yield kafka.bootstrap_servers
