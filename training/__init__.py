@@ -1,0 +1,1 @@
+"""Train and evaluate image classifiers."""

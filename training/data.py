@@ -1,0 +1,135 @@
+"""Load a classification data set: any tfds name, a `.npz` file, or a folder of IDX files."""
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import numpy.typing as npt
+
+from training import debian, idx
+from training.dataset import Dataset, Split, checked_dataset, checked_split
+from training.errors import BadDataError
+
+TEST_FRACTION = 0.2
+FASHION_MNIST = "fashion_mnist"
+
+
+def load(source: str, seed: int = 0, data_dir: str | None = None) -> Dataset:
+    """Load `source`: a path if one is there or it looks like one, otherwise a tfds name.
+
+    `seed` splits a `.npz` that has no test images; `data_dir` is tfds's, by default $TFDS_DATA_DIR or
+    ~/tensorflow_datasets.
+    Raises: BadDataError, in one sentence, for everything that is wrong with the data.
+    """
+    path = Path(source).expanduser()
+    is_folder = path.is_dir() and ("/" in source or idx.holds_idx(path))
+    if path.is_file() or is_folder or path.suffix in (".npz", ".gz") or source.startswith((".", "/", "~")):
+        return load_data_from_file(path, seed)
+    return load_tf_data(source, data_dir)
+
+
+def load_tf_data(name: str, data_dir: str | None = None) -> Dataset:
+    """Load the tfds data set `name`: prepared data, else tfds's download, else Debian's package for Fashion-MNIST.
+
+    Whatever way it came, it is then on disk as a prepared tfds data set.
+    Raises: BadDataError for a name, kind of data or machine with which this does not work.
+    """
+    from training import prepared  # noqa: PLC0415 - files need no TensorFlow
+
+    builder = prepared.open_builder(name, data_dir)
+    if not builder.is_prepared():
+        _obtain(builder)
+        builder = prepared.open_builder(name, data_dir)
+    return prepared.read(builder)
+
+
+def _obtain(builder: Any) -> None:
+    from training import prepared  # noqa: PLC0415
+
+    try:
+        prepared.download(builder)
+    except BadDataError as error:
+        if builder.name != FASHION_MNIST:
+            raise BadDataError(f"{builder.name} is not prepared and tfds could not download it: {error}") from error
+        _obtain_from_debian(builder, str(error))
+
+
+def _obtain_from_debian(builder: Any, download_error: str) -> None:
+    from training import prepared  # noqa: PLC0415
+
+    click.echo(f"tensorflow-datasets could not download {FASHION_MNIST}: {download_error}", err=True)
+    try:
+        with debian.fashion_mnist_folder() as folder:
+            train, test = idx.read_folder(folder)
+    except BadDataError as error:
+        raise BadDataError(
+            f"{FASHION_MNIST} cannot be had in any of three ways: prepared tfds data in {builder.data_path} "
+            f"(not there; TFDS_DATA_DIR names another place); tfds's download ({download_error}); "
+            f"Debian's package {debian.PACKAGE} ({error})"
+        ) from error
+    prepared.write(builder, train, test)
+
+
+def load_data_from_file(path: Path, seed: int = 0) -> Dataset:
+    """Load a `.npz` file or a folder of IDX files (MNIST's four names, plain or .gz).
+
+    A `.npz` holds `image` (uint8) and `label` (integers), maybe `label_names`, maybe `image_test` and `label_test`;
+    without those two a fifth of the images, chosen by `seed`, becomes the test split.
+    Raises: BadDataError, saying what was found and what is expected.
+    """
+    if path.is_dir():
+        train, test = idx.read_folder(path)
+        return checked_dataset(path.resolve().name, train, test)
+    if not path.exists():
+        raise BadDataError(f"{path} does not exist")
+    return _dataset_of(path, _read_npz(path), seed)
+
+
+def _read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
+    if not zipfile.is_zipfile(path):
+        raise BadDataError(f"{path} is no .npz file (a zip of NumPy arrays), or a truncated one")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
+    except ValueError as error:
+        if "allow_pickle" in str(error):
+            raise BadDataError(f"{path} holds pickled Python objects, which are never loaded: {error}") from None
+        raise BadDataError(f"{path} is damaged: {error}") from None
+    except (OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise BadDataError(f"{path} is damaged: {error}") from None
+
+
+def _dataset_of(path: Path, arrays: dict[str, npt.NDArray[Any]], seed: int) -> Dataset:
+    missing = [key for key in ("image", "label") if key not in arrays]
+    if missing:
+        found = ", ".join(arrays) or "nothing"
+        raise BadDataError(f"{path} has no {' and no '.join(missing)}; it holds {found}")
+    if ("image_test" in arrays) != ("label_test" in arrays):
+        raise BadDataError(f"{path} has only one of image_test and label_test; give both or neither")
+    train = checked_split(str(path), arrays["image"], arrays["label"])
+    if "image_test" in arrays:
+        test = checked_split(f"{path} (test)", arrays["image_test"], arrays["label_test"])
+    else:
+        train, test = split_test(str(path), train, seed)
+    return checked_dataset(path.stem, train, test, _label_names(path, arrays.get("label_names")))
+
+
+def split_test(what: str, examples: Split, seed: int) -> tuple[Split, Split]:
+    """Split a fifth off for testing, by a seeded permutation; both parts keep the order of `examples`."""
+    count = round(len(examples) * TEST_FRACTION)
+    if count == 0:
+        raise BadDataError(f"{what}: {len(examples)} images are too few to split some off for testing")
+    order = np.random.default_rng(seed).permutation(len(examples))
+    return examples.take(np.sort(order[count:])), examples.take(np.sort(order[:count]))
+
+
+def _label_names(path: Path, names: npt.NDArray[Any] | None) -> list[str] | None:
+    if names is None:
+        return None
+    if names.ndim != 1 or names.dtype.kind not in "US":
+        raise BadDataError(
+            f"{path}: label_names are {names.dtype} of shape {names.shape}; expected strings, (classes,)"
+        )
+    return [n.decode("utf-8", "replace") if isinstance(n, bytes) else str(n) for n in names.tolist()]
