@@ -1,0 +1,1 @@
+"""From a training run to one ONNX file that says everything an edge device must know."""

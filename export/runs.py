@@ -1,0 +1,223 @@
+"""A run directory as export reads it: what the model is called, what it answers, and the images that gate it."""
+
+import base64
+import binascii
+import json
+import re
+import zipfile
+import zlib
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from edge.contract import Contract
+from edge.errors import BadDataError
+from edge.images import load_images
+
+COMPLETE = ("config.json", "metrics.json")
+"""Files of a run that is complete; training writes `metrics.json` last."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Images [N, ...] with class numbers int [N] and, from a run, the probabilities [N, classes] it recorded."""
+
+    image: npt.NDArray[Any]
+    label: npt.NDArray[np.integer[Any]]
+    probabilities: npt.NDArray[np.floating[Any]] | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A complete run; `golden` are the images [G, *image_shape] of its reference inputs."""
+
+    directory: Path
+    architecture: str
+    dataset: str
+    labels: tuple[str, ...]
+    image_shape: tuple[int, ...]
+    created: str
+    test_accuracy: float
+    golden: npt.NDArray[np.uint8]
+
+    @property
+    def name(self) -> str:
+        """The directory's name, by which the model and its parity file refer to the run."""
+        return self.directory.resolve().name
+
+    @property
+    def version(self) -> str:
+        """The run's time stamp: unique a model, and later is greater; a commit may train any number of models."""
+        stamp = re.match(r"\d{8}-\d{6}", self.name)
+        return stamp.group() if stamp else self.created
+
+    @property
+    def saved_model(self) -> Path:
+        """The SavedModel's directory."""
+        return self.directory / "models" / "saved_model"
+
+    @property
+    def predictions(self) -> Path:
+        """The test images with the probabilities that the run recorded for them."""
+        return predictions_of(self.directory)
+
+
+def predictions_of(directory: Path) -> Path:
+    """Where the run in `directory` keeps its test images."""
+    return directory / "predictions" / "test.npz"
+
+
+def newest_run(runs: Path) -> Path:
+    """The newest complete run under `runs`; names begin with the time, so the last one is the newest.
+
+    Raises: BadDataError if there is none.
+    """
+    complete = [path for path in runs.glob("*/") if all((path / name).is_file() for name in COMPLETE)]
+    if not complete:
+        raise BadDataError(f"there is no complete run in {runs}: train one with `python -m training`")
+    return max(complete, key=lambda path: path.name)
+
+
+def read_run(directory: Path) -> Run:
+    """Read what export needs of a run.
+
+    Raises: BadDataError, naming the file and the field, for a run that is incomplete or damaged.
+    """
+    for name in COMPLETE:
+        if not (directory / name).is_file():
+            raise BadDataError(
+                f"the run {directory} is incomplete (no {name}): train to the end with `python -m training`"
+            )
+    config_path, metrics_path = directory / "config.json", directory / "metrics.json"
+    config, metrics = _read_json(config_path), _read_json(metrics_path)
+    dataset = _field(config, "dataset", dict, config_path)
+    shape = tuple(_field(dataset, "image_shape", list, config_path))
+    if not all(type(size) is int and size > 0 for size in shape):
+        raise BadDataError(f"{config_path}: 'image_shape' must be positive integers")
+    return Run(
+        directory=directory,
+        architecture=_field(config, "architecture", str, config_path),
+        dataset=_without_folders(_field(dataset, "name", str, config_path)),
+        labels=_labels(_field(dataset, "label_names", list, config_path), config_path),
+        image_shape=shape,
+        created=_field(config, "created", str, config_path),
+        test_accuracy=_accuracy(metrics, "test_accuracy", metrics_path),
+        golden=_golden(directory / "reference.json", shape),
+    )
+
+
+def read_samples(path: Path) -> Samples:
+    """Read labelled images from a `.npz` or IDX.
+
+    Raises: BadDataError for a file that is missing, damaged, or without labels.
+    """
+    if not path.exists():
+        raise BadDataError(f"there is no {path}")
+    images = load_images(path)
+    if images.label is None:
+        raise BadDataError(f"{path} has no labels to compare with")
+    return Samples(images.image, images.label)
+
+
+def read_predictions(run: Run) -> Samples:
+    """The run's test images, with the probabilities that it recorded for them.
+
+    Raises: BadDataError for a file that is missing or damaged.
+    """
+    path, samples = run.predictions, read_samples(run.predictions)
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            probabilities = archive["probabilities"]
+    except KeyError:
+        raise BadDataError(f"{path} has no array 'probabilities'") from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise BadDataError(f"{path} cannot be read ({error})") from None
+    shape = (len(samples.label), len(run.labels))
+    if probabilities.shape != shape or probabilities.dtype.kind != "f":
+        raise BadDataError(
+            f"{path}: 'probabilities' is {probabilities.dtype} of shape {probabilities.shape}; "
+            f"it must be floats of shape {shape}"
+        )
+    return replace(samples, probabilities=probabilities)
+
+
+def matched(samples: Samples, contract: Contract, path: Path) -> Samples:
+    """The samples with images of exactly the contract's shape; a trailing channel of 1 may be absent in the file.
+
+    Raises: BadDataError where images or classes contradict the contract.
+    """
+    image, shape, classes = samples.image, contract.shape, len(contract.labels)
+    if (*image.shape[1:], 1) == shape:
+        image = image[..., np.newaxis]
+    if image.shape[1:] != shape or image.dtype != np.dtype(contract.dtype):
+        raise BadDataError(
+            f"{path} holds images of {image.dtype} {list(image.shape[1:])}; "
+            f"the model needs {contract.dtype} {list(shape)}"
+        )
+    if samples.label.min() < 0 or samples.label.max() >= classes:
+        raise BadDataError(
+            f"{path} has labels from {samples.label.min()} to {samples.label.max()}; the model has {classes} classes"
+        )
+    return replace(samples, image=image)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise BadDataError(
+            f"there is no {path}: the run is incomplete, train again with `python -m training`"
+        ) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadDataError(f"{path} cannot be read ({error})") from None
+    if not isinstance(document, dict):
+        raise BadDataError(f"{path} must hold a JSON object")
+    return document
+
+
+def _field(document: dict[str, Any], key: str, kind: type[T], path: Path) -> T:
+    value = document.get(key)
+    if not value:
+        raise BadDataError(f"{path} has no {key!r}")
+    if not isinstance(value, kind):
+        raise BadDataError(f"{path}: {key!r} is of the wrong type")
+    return value
+
+
+def _accuracy(document: dict[str, Any], key: str, path: Path) -> float:
+    value = document.get(key)
+    # Written so that a NaN fails, too.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise BadDataError(f"{path}: {key!r} must be a number from 0 to 1, not {value!r}")
+    return float(value)
+
+
+def _labels(values: list[Any], path: Path) -> tuple[str, ...]:
+    if not all(isinstance(value, str) for value in values) or len(set(values)) != len(values):
+        raise BadDataError(f"{path}: 'label_names' must be strings that differ from one another")
+    return tuple(values)
+
+
+def _without_folders(dataset: str) -> str:
+    # A data set may be a file; where it lay on the workstation is nobody's business on the device.
+    for flavour in (PurePosixPath(dataset), PureWindowsPath(dataset)):
+        if flavour.is_absolute() or flavour.parts[:1] in (("~",), ("..",), (".",)):
+            return flavour.name
+    return dataset
+
+
+def _golden(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    try:
+        encoded = [item["image"] for item in _read_json(path)["golden"]]
+        return np.stack(
+            [np.frombuffer(base64.b64decode(text, validate=True), np.uint8).reshape(shape) for text in encoded]
+        )
+    except (KeyError, TypeError, ValueError, binascii.Error) as error:
+        raise BadDataError(
+            f"{path}: 'golden' must be a list of uint8 images {list(shape)} in base64 ({error})"
+        ) from None
