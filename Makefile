@@ -19,9 +19,9 @@ help: ## List these commands
 
 .PHONY: demo
 demo: .venv-edge/ready .venv-train/ready ## Train on Fashion-MNIST, export, and run the apps over a real Kafka
-	$(TRAIN) -m training --epochs $(EPOCHS)
-	$(TRAIN) -m export -o model.onnx
-	$(EDGE) -m bench.demo --model model.onnx --images "$$(ls -td runs/*/predictions/test.npz | head -1)" --count 1000 --interval 0.02
+	run=$$($(TRAIN) -m training --epochs $(EPOCHS) | tee >(cat >&2) | tail -n 1) \
+	&& $(TRAIN) -m export "$$run" -o model.onnx \
+	&& $(EDGE) -m bench.demo --model model.onnx --images "$$run/predictions/test.npz" --count 1000 --interval 0.02
 
 .PHONY: demo-edge
 demo-edge: .venv-edge/ready ## The same with the shipped model, without TensorFlow
