@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
 from bench.errors import AppError
 from localkafka import LocalKafka
@@ -57,6 +58,15 @@ class App:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+
+
+def unwind_on_sigterm() -> None:
+    """Let SIGTERM end this process as Ctrl-C does, stopping its apps and its broker on the way."""
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, handle)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from bench.apps import App, broker
+from bench.apps import App, broker, unwind_on_sigterm
 from bench.errors import AppError
 from bench.latency import MODEL
 from edge import cli
@@ -25,12 +25,12 @@ FIRST_READ_S, NEXT_READ_S = 10.0, 1.0
 @click.option("--images", type=click.Path(path_type=Path), default=SAMPLES, show_default=True, help="Images to send.")
 @click.option("--count", type=click.IntRange(min=1), default=200, show_default=True, help="How many to send.")
 @click.option("--interval", type=click.FloatRange(min=0), default=0.05, show_default=True, help="Seconds between two.")
-@cli.verbose
 def main(model: Path, images: Path, count: int, interval: float) -> None:
     """Start a local Kafka and the three apps, each a process of its own, and print what they predict.
 
     Fails when a request was lost.
     """
+    unwind_on_sigterm()
     load_images(images)
     load_model(model)
     click.echo("starting a local Apache Kafka …", err=True)

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from bench import schedule, statistics
-from bench.apps import App, broker
+from bench.apps import App, broker, unwind_on_sigterm
 from bench.driver import Driver, Topics, Trace
 from edge import cli
 from edge.codec import REQUEST_TOPIC_CONFIG
@@ -75,6 +75,7 @@ def main(
     Real images are sent to a classifier process on a Poisson schedule that is fixed before the run, so that a slow
     classifier does not slow the questions down and hide its slowness.
     """
+    unwind_on_sigterm()
     sent = load_images(images)
     load_model(model)
     run = uuid.uuid4().hex[:8]

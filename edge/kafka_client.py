@@ -27,6 +27,7 @@ SESSION_TIMEOUT_MS = 6_000
 CLOSE_TIMEOUT_MS = 5_000
 _BOOTSTRAP_TIMEOUT_MS = 10_000
 _PROBE_S = 0.3
+_SPIN_PAUSE_S, _SPIN_PROBE_S = 0.25, 0.01
 
 _CONNECTION = {
     # The default of 30 s would let an app sit still long after its broker is back.
@@ -159,12 +160,17 @@ class KafkaSource:
     def __init__(self, consumer: Any, topic: str, on_revoked: OnRevoked) -> None:
         self._consumer = consumer
         self._fatal: EdgeError | None = None
+        self._is_spinning = False
         consumer.subscribe([topic], listener=_Listener(consumer, on_revoked))
 
     def read(self, max_records: int, timeout_s: float) -> list[Record]:
         """Up to `max_records` records; raises EdgeError when reading cannot go on."""
         if self._fatal is not None:
             raise self._fatal
+        if self._is_spinning:
+            time.sleep(_SPIN_PAUSE_S)
+            timeout_s = _SPIN_PROBE_S
+        worked_s = time.thread_time()
         try:
             polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
         except kafka.errors.RetriableError as error:
@@ -172,6 +178,9 @@ class KafkaSource:
             return []
         except (kafka.errors.KafkaError, *_UNDECODABLE) as error:
             raise _translate(error, "reading") from error
+        # While its coordinator is away, kafka-python waits for records by polling as fast as it can.
+        worked_s = time.thread_time() - worked_s
+        self._is_spinning = not polled and worked_s > timeout_s / 2
         return [
             Record(Partition(r.topic, r.partition), r.offset, r.timestamp, r.key, r.value, r.headers)
             for records in polled.values()

@@ -76,6 +76,7 @@ def test_only_known_headers_are_copied() -> None:
     assert copied == [("ce_id", b"1"), ("true-label", b"9"), ("created-ns", b"3"), ("traceparent", b"00")]
 
 
+HEADER = b"{'descr': '|u1', 'fortran_order': False, 'shape': ("
 BAD: dict[str, tuple[bytes | None, Headers, str]] = {
     "null value": (None, [], "no value"),
     "empty": (b"", [], "0 bytes"),
@@ -98,6 +99,7 @@ BAD: dict[str, tuple[bytes | None, Headers, str]] = {
     "npy huge header": (b"\x93NUMPY\x02\x00\xff\xff\xff\x7f", [NPY], "truncated or too long"),
     "npy huge shape": (npy(PIXELS).replace(b"(28, 28, 1)", b"(99999999,)"), [NPY], "needs 99999999 bytes"),
     "npy evil header": (npy(PIXELS).replace(b"False", b"f()  "), [NPY], "malformed"),
+    "npy endless digits": (b"\x93NUMPY\x01\x00\x00\x10" + HEADER + b"1" * (4096 - len(HEADER)), [NPY], "malformed"),
     "npy of objects": (npy(PIXELS).replace(b"|u1", b"|O8"), [NPY], "malformed"),
     "npy of floats": (npy(PIXELS.astype(np.float32)), [NPY], "dtype '<f4'"),
     "npy big-endian": (npy(PIXELS.astype(">u2")), [NPY], "dtype '>u2'"),
