@@ -24,7 +24,7 @@ FIRST_READ_S, NEXT_READ_S = 10.0, 1.0
 @cli.option("MODEL", "--model", type=click.Path(path_type=Path), default=MODEL, help="The .onnx file to serve.")
 @click.option("--images", type=click.Path(path_type=Path), default=SAMPLES, show_default=True, help="Images to send.")
 @click.option("--count", type=click.IntRange(min=1), default=200, show_default=True, help="How many to send.")
-@click.option("--interval", type=click.FloatRange(min=0), default=0.05, show_default=True, help="Seconds between two.")
+@click.option("--interval", type=cli.Finite(min=0), default=0.05, show_default=True, help="Seconds between two.")
 def main(model: Path, images: Path, count: int, interval: float) -> None:
     """Start a local Kafka and the three apps, each a process of its own, and print what they predict.
 

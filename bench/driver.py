@@ -74,7 +74,8 @@ class Driver:
             classifier.check()
             if time.monotonic() > deadline:
                 raise AppError(f"no prediction came within {START_TIMEOUT_S:.0f} s")
-        self.run(np.arange(0, duration_s, 1 / rate_per_s), grace_s=5.0)
+        if duration_s > 0:
+            self.run(np.arange(0, duration_s, 1 / rate_per_s), grace_s=5.0)
 
     def run(self, schedule_s: npt.NDArray[np.float64], grace_s: float) -> Trace:
         """Send one image at each time of the schedule, and receive until all are answered or `grace_s` is over."""

@@ -26,17 +26,17 @@ VERSIONS = ("kafka-python", "confluent-kafka", "onnxruntime", "numpy")
 
 
 @click.command(epilog="Example: python -m bench.latency --rate 100 --duration 20")
-@click.option("--rate", type=click.FloatRange(min=1), default=100.0, show_default=True, help="Requests a second.")
-@click.option("--duration", type=click.FloatRange(min=1), default=20.0, show_default=True, help="Seconds measured.")
-@click.option("--warm-up", type=click.FloatRange(min=0), default=3.0, show_default=True, help="Seconds not measured.")
+@click.option("--rate", type=cli.Finite(min=1), default=100.0, show_default=True, help="Requests a second.")
+@click.option("--duration", type=cli.Finite(min=1), default=20.0, show_default=True, help="Seconds measured.")
+@click.option("--warm-up", type=cli.Finite(min=0), default=3.0, show_default=True, help="Seconds not measured.")
 @click.option(
     "--grace",
-    type=click.FloatRange(min=0),
+    type=cli.Finite(min=0),
     default=10.0,
     show_default=True,
     help="Seconds after the last request in which its prediction still counts.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the schedule.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the schedule.")
 @cli.option("MODEL", "--model", type=click.Path(path_type=Path), default=MODEL, help="The .onnx file to serve.")
 @click.option(
     "--images",
@@ -56,6 +56,7 @@ VERSIONS = ("kafka-python", "confluent-kafka", "onnxruntime", "numpy")
     "BOOTSTRAP_SERVERS",
     "--bootstrap-servers",
     metavar="HOST:PORT,…",
+    callback=cli.check_servers,
     help="Brokers to measure on; without it, a local one is started.",
 )
 @cli.verbose
@@ -75,6 +76,8 @@ def main(
     Real images are sent to a classifier process on a Poisson schedule that is fixed before the run, so that a slow
     classifier does not slow the questions down and hide its slowness.
     """
+    if not output.absolute().parent.is_dir():
+        raise click.BadParameter(f"there is no folder {output.absolute().parent}", param_hint="--output")
     unwind_on_sigterm()
     sent = load_images(images)
     load_model(model)

@@ -29,7 +29,12 @@ log = logging.getLogger(__name__)
 @cli.prediction_topic
 @cli.dead_letter_topic
 @cli.group("edge.classifier")
-@cli.option("INSTANCE_ID", "--instance-id", help="Name of this process in its group: a restart then rejoins at once.")
+@cli.option(
+    "INSTANCE_ID",
+    "--instance-id",
+    callback=cli.check_name,
+    help="Name of this process in its group: a restart then rejoins at once.",
+)
 @cli.option("MAX_BATCH", "--max-batch", type=click.IntRange(1, 4096), default=64, help="Most images in one inference.")
 @cli.option(
     "MAX_DEAD_LETTER_BYTES",
@@ -41,7 +46,7 @@ log = logging.getLogger(__name__)
 @cli.option(
     "COMMIT_INTERVAL",
     "--commit-interval",
-    type=click.FloatRange(min=0.01),
+    type=cli.Finite(min=0.01),
     default=0.2,
     metavar="SECONDS",
     help="How often offsets are committed.",
@@ -49,7 +54,7 @@ log = logging.getLogger(__name__)
 @cli.option(
     "DRAIN_TIMEOUT",
     "--drain-timeout",
-    type=click.FloatRange(min=0),
+    type=cli.Finite(min=0),
     default=10.0,
     metavar="SECONDS",
     help="How long to wait, when stopped, for what is in flight.",
@@ -79,6 +84,8 @@ def main(
     A record that cannot be answered goes to the dead-letter topic with the reason. To scale out, start more
     of these in the same group, on a request topic with as many partitions.
     """
+    if len({request_topic, prediction_topic, dead_letter_topic}) < 3:
+        raise click.UsageError("the topics of requests, predictions and dead letters must differ")
     stop = cli.stop_on_signals()
     served = load_model(model, contract)
     log.info("serving %s %s (%s)", served.contract.name, served.sha256, model)

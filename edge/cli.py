@@ -1,7 +1,9 @@
 """What all commands share: options with their environment variables, logging, signals, exit codes."""
 
 import logging
+import math
 import os
+import re
 import signal
 import sys
 import threading
@@ -18,11 +20,39 @@ log = logging.getLogger(__name__)
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def _servers(_: click.Context, __: click.Parameter, value: str) -> str:
-    for server in value.split(","):
+class Finite(click.FloatRange):
+    """A number in a range, and neither NaN nor infinite."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number, or a usage error."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not finite.", param, ctx)
+        return number
+
+
+def check_servers(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    """A callback that accepts `host:port[,host:port…]`, or nothing where an option has no default."""
+    for server in [] if value is None else value.split(","):
         host, _colon, port = server.strip().rpartition(":")
         if not host or not port.isdecimal() or not 0 < int(port) < 65536:
             raise click.BadParameter(f"{server.strip()!r} is not host:port")
+    return value
+
+
+def check_topic(_: click.Context, __: click.Parameter, value: str) -> str:
+    """A callback that accepts what Kafka accepts as the name of a topic."""
+    if value in (".", "..") or not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", value):
+        raise click.BadParameter(
+            f"{value[:100]!r} is no name of a topic: letters, digits, '.', '_' and '-' are allowed"
+        )
+    return value
+
+
+def check_name(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    """A callback that accepts any text but an empty one."""
+    if value == "":
+        raise click.BadParameter("it must not be empty")
     return value
 
 
@@ -36,29 +66,40 @@ bootstrap_servers = option(
     "--bootstrap-servers",
     default="localhost:9092",
     metavar="HOST:PORT,…",
-    callback=_servers,
+    callback=check_servers,
     help="Kafka brokers to connect to first.",
 )
 broker_wait = option(
     "BROKER_WAIT",
     "--broker-wait",
-    type=click.FloatRange(min=0),
+    type=Finite(min=0),
     default=30.0,
     metavar="SECONDS",
     help="How long to wait for a broker at start.",
 )
-request_topic = option("REQUEST_TOPIC", "--request-topic", default="prediction_request", help="Topic of the images.")
+request_topic = option(
+    "REQUEST_TOPIC", "--request-topic", default="prediction_request", callback=check_topic, help="Topic of the images."
+)
 prediction_topic = option(
-    "PREDICTION_TOPIC", "--prediction-topic", default="prediction_output", help="Topic of the predictions."
+    "PREDICTION_TOPIC",
+    "--prediction-topic",
+    default="prediction_output",
+    callback=check_topic,
+    help="Topic of the predictions.",
 )
 dead_letter_topic = option(
     "DEAD_LETTER_TOPIC",
     "--dead-letter-topic",
     default="prediction_dead_letter",
+    callback=check_topic,
     help="Topic of the records that cannot be answered.",
 )
 partitions = option(
-    "PARTITIONS", "--partitions", type=click.IntRange(min=1), default=1, help="Partitions of topics that are created."
+    "PARTITIONS",
+    "--partitions",
+    type=click.IntRange(1, 10_000),
+    default=1,
+    help="Partitions of topics that are created.",
 )
 json_output = option("JSON", "--json", "as_json", is_flag=True, help="Write one JSON object a line.")
 limit = click.option("--limit", type=click.IntRange(min=1), help="Stop after so many.  [default: go on until stopped]")
@@ -66,7 +107,13 @@ limit = click.option("--limit", type=click.IntRange(min=1), help="Stop after so 
 
 def group(default: str) -> Callable[[Command], Command]:
     """The consumer group, by default the app's own name."""
-    return option("GROUP", "--group", default=default, help="Consumer group; its members share the partitions.")
+    return option(
+        "GROUP",
+        "--group",
+        default=default,
+        callback=check_name,
+        help="Consumer group; its members share the partitions.",
+    )
 
 
 def verbose(command: Command) -> Command:

@@ -7,7 +7,9 @@ from edge.pubsub import connect
 
 FIRST, LAST = 1, 100
 
-topic = click.option("--topic", default="test_A", show_default=True, help="Topic of the numbers.")
+topic = click.option(
+    "--topic", default="test_A", callback=cli.check_topic, show_default=True, help="Topic of the numbers."
+)
 
 
 @click.group()
@@ -18,7 +20,7 @@ def main() -> None:
 @main.command()
 @topic
 @click.option(
-    "--interval", type=click.FloatRange(min=0), default=3.0, show_default=True, help="Seconds from number to number."
+    "--interval", type=cli.Finite(min=0), default=3.0, show_default=True, help="Seconds from number to number."
 )
 @cli.bootstrap_servers
 @cli.broker_wait

@@ -80,6 +80,7 @@ class Delivery:
         self._lock = threading.RLock()
         self._failure: Exception | None = None
         self._is_committing = False
+        self._is_commit_failing = False
         self._next_commit = 0.0
         self._next_retry = 0.0
 
@@ -170,8 +171,10 @@ class Delivery:
     def _on_committed(self, offsets: dict[Partition, int], error: Exception | None) -> None:
         with self._lock:
             self._is_committing = False
+            if (error is not None) != self._is_commit_failing:
+                self._is_commit_failing = error is not None
+                log.info("commits go on" if error is None else f"commits fail and will be repeated ({error})")
             if error is not None:
-                log.info("a commit will be repeated (%s)", error)
                 return
             for partition, offset in offsets.items():
                 if partition in self._partitions:

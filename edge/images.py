@@ -40,8 +40,8 @@ def load_images(path: Path) -> Images:
 
     Raises: BadDataError naming the file and what is wrong with it.
     """
-    if not path.exists():
-        raise BadDataError(f"there is no {path}: name a .npz, an IDX file or a folder with --images")
+    if not (path.is_file() or path.is_dir()):
+        raise BadDataError(f"there is no file or folder {path}: name a .npz, an IDX file or a folder of them")
     images = _load_npz(path) if path.suffix == ".npz" else _load_idx(_find_idx(path))
     if len(images.image) == 0:
         raise BadDataError(f"{path} holds no image")

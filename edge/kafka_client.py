@@ -68,7 +68,8 @@ class KafkaClient:
     ) -> None:
         self._servers = [server.strip() for server in bootstrap_servers.split(",")]
         self._instance_id = instance_id
-        self._wait_for_broker(broker_wait_s, stop or threading.Event())
+        self._stop = stop or threading.Event()
+        self._wait_for_broker(broker_wait_s)
 
     def create_topic(self, name: str, partitions: int, config: Mapping[str, str]) -> bool:
         """Create a topic; False when it was there already, which `config` then does not change."""
@@ -113,9 +114,11 @@ class KafkaClient:
         try:
             return factory(bootstrap_servers=self._servers, **_CONNECTION, **options)
         except kafka.errors.KafkaError as error:
+            if self._stop.is_set():
+                raise StoppedError("stopped while connecting to Kafka") from None
             raise _translate(error, f"connecting to {', '.join(self._servers)}") from error
 
-    def _wait_for_broker(self, wait_s: float, stop: threading.Event) -> None:
+    def _wait_for_broker(self, wait_s: float) -> None:
         """Wait until one server accepts connections: cheaper, and sooner ended, than kafka-python's constructors."""
         deadline = time.monotonic() + wait_s
         servers = ", ".join(self._servers)
@@ -129,7 +132,7 @@ class KafkaClient:
             if not is_told:
                 log.warning("waiting for a Kafka broker at %s; `python -m localkafka` starts one", servers)
                 is_told = True
-            if stop.wait(_PROBE_S):
+            if self._stop.wait(_PROBE_S):
                 raise StoppedError("stopped while waiting for a Kafka broker")
 
     def _probe(self) -> str | None:

@@ -72,6 +72,8 @@ def _load(data: bytes, contract: Contract | None) -> Model:
 
 
 def _read(path: Path, what: str) -> bytes:
+    if path.exists() and not path.is_file():
+        raise BadModelError(f"the {what} file {path} is no regular file")
     try:
         with path.open("rb") as file:
             # One byte more than is accepted, so that a huge file is refused without being read.

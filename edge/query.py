@@ -1,5 +1,6 @@
 """Senses images and writes them to the request topic: `python -m edge.query`."""
 
+import os
 import time
 import uuid
 from collections.abc import Iterator
@@ -25,13 +26,16 @@ SAMPLES = Path("samples/fashion_mnist_test_200.npz")
     show_default=True,
     help="A .npz of image[, label, label_names], an IDX file, or a folder of them.",
 )
-@click.option(
-    "--interval", type=click.FloatRange(min=0), default=5.0, show_default=True, help="Seconds from image to image."
-)
+@click.option("--interval", type=cli.Finite(min=0), default=5.0, show_default=True, help="Seconds from image to image.")
 @cli.limit
 @click.option("--shuffle", is_flag=True, help="Send the images in random order.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the random order.")
-@cli.option("DEVICE", "--device", help="Name of this device: the key of its requests, which Kafka keeps in order.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the random order.")
+@cli.option(
+    "DEVICE",
+    "--device",
+    callback=cli.check_name,
+    help="Name of this device: the key of its requests, which Kafka keeps in order.",
+)
 @cli.request_topic
 @cli.partitions
 @cli.bootstrap_servers
@@ -79,7 +83,7 @@ def _send(pubsub: PubSub, topic: str, images: Images, index: int, device: str | 
     true_label = images.true_label(index)
     if true_label is not None:
         headers.append((TRUE_LABEL, true_label.encode()))
-    key = None if device is None else device.encode()
+    key = None if device is None else os.fsencode(device)
     pubsub.write(topic, images.image[index].tobytes(), key, headers)
 
 

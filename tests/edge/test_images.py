@@ -101,7 +101,7 @@ def test_a_bad_file_is_refused(tmp_path: Path, name: str) -> None:
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BadDataError, match=r"there is no .*none\.npz"):
+    with pytest.raises(BadDataError, match=r"there is no file or folder .*none\.npz"):
         load_images(tmp_path / "none.npz")
     with pytest.raises(BadDataError, match="holds no IDX file"):
         load_images(tmp_path)
