@@ -111,8 +111,16 @@ class Driver:
             trace.sent_s[number] = time.perf_counter()
             headers: dict[str, str | bytes | None] = {REQUEST_ID: f"{prefix}-{number}"}
             value = self._values[number % len(self._values)]
-            self._producer.produce(self._topics.requests, value, headers=headers, on_delivery=self._on_delivery)
+            while not self._is_queued(value, headers):
+                self._producer.poll(0.01)
             self._producer.poll(0)
+
+    def _is_queued(self, value: bytes, headers: dict[str, str | bytes | None]) -> bool:
+        try:
+            self._producer.produce(self._topics.requests, value, headers=headers, on_delivery=self._on_delivery)
+        except BufferError:
+            return False
+        return True
 
     def _on_delivery(self, error: Any, _: Any) -> None:
         if error is not None:

@@ -95,8 +95,8 @@ def main(
             classifier.check()
         driver.close()
     report = {**summary(trace), **_conditions(rate, duration, seed, model)}
-    output.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")
     click.echo(table(report))
+    output.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")
     click.echo(f"JSON: {output}")
 
 

@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 @cli.option(
     "MAX_DEAD_LETTER_BYTES",
     "--max-dead-letter-bytes",
-    type=click.IntRange(min=4096),
+    type=click.IntRange(4096, 1_000_000),
     default=900_000,
     help="A dead letter that would be larger goes without its value.",
 )

@@ -128,7 +128,9 @@ def decode_prediction(record: Record) -> Prediction:
     Raises: BadDataError when the value is not one of `encode_prediction`'s.
     """
     try:
-        document = json.loads(record.value or b"")
+        document = json.loads((record.value or b"").decode(), parse_constant=_refuse_constant)
+        # A lone surrogate is JSON, but no text that could be printed: encoding refuses it.
+        json.dumps(document, ensure_ascii=False).encode()
         return Prediction(
             id=str(document["id"]),
             class_index=int(document["class"]),
@@ -140,7 +142,7 @@ def decode_prediction(record: Record) -> Prediction:
             infer_ms=float(document["infer_ms"]),
             batch=int(document["batch"]),
         )
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise BadDataError(f"{default_id(record)} is no prediction ({type(error).__name__}: {error})") from None
 
 

@@ -15,6 +15,8 @@ from edge.records import Record
 
 log = logging.getLogger(__name__)
 
+NS_DIGITS = 19
+
 
 @dataclass
 class Score:
@@ -75,15 +77,17 @@ def main(
 
 def _line(prediction: Prediction, true_label: str | None, is_right: bool | None, score: Score) -> str:
     line = f"{prediction.id[:12]:12}  {prediction.label:<14} {prediction.confidence:7.2%}"
-    if is_right is None:
-        return line
-    verdict = "right" if is_right else f"wrong, it is {true_label}"
-    return f"{line}  {verdict:<26}  {score}"
+    if is_right is not None:
+        verdict = "right" if is_right else f"wrong, it is {true_label}"
+        line = f"{line}  {verdict:<26}  {score}"
+    # Nothing that somebody sent may steer the terminal.
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line)
 
 
 def _json(true_label: str | None, record: Record) -> str:
-    created = header(record, CREATED_NS)
-    age_ms = round((time.time_ns() - int(created)) / 1e6, 3) if created is not None and created.isdecimal() else None
+    created = header(record, CREATED_NS) or ""
+    is_time = created.isascii() and created.isdecimal() and len(created) <= NS_DIGITS
+    age_ms = round((time.time_ns() - int(created)) / 1e6, 3) if is_time else None
     key = None if record.key is None else record.key.decode("utf-8", "replace")
     document = {**json.loads(record.value or b""), "true_label": true_label, "key": key, "age_ms": age_ms}
     return json.dumps(document, ensure_ascii=False)

@@ -99,6 +99,8 @@ class Contract:
         """
         try:
             document = json.loads(text)
+            # A lone surrogate is JSON, but no text that could be sent: encoding refuses it.
+            json.dumps(document, ensure_ascii=False).encode()
         except (ValueError, RecursionError) as error:
             raise BadModelError(f"the model's contract is not JSON ({error})") from None
         if not isinstance(document, dict):

@@ -119,8 +119,11 @@ class Delivery:
     def write(self, ticket: Ticket, topic: str, encoded: Encoded) -> None:
         """Start to write what answers a record; its offset may be committed once that is acknowledged."""
         on_done = partial(self._on_done, ticket)
-        if self._sink is None:
-            on_done(BrokerUnavailableError("there is no producer"))
+        with self._lock:
+            self._collect(None)
+        # After a failure each write may block as long as the first one did, and all are done again anyway.
+        if self._sink is None or self._failure is not None:
+            on_done(self._failure or BrokerUnavailableError("there is no producer"))
         else:
             self._sink.write(topic, encoded.value, encoded.key, encoded.headers, on_done)
 

@@ -27,7 +27,7 @@ SESSION_TIMEOUT_MS = 6_000
 CLOSE_TIMEOUT_MS = 5_000
 _BOOTSTRAP_TIMEOUT_MS = 10_000
 _PROBE_S = 0.3
-_SPIN_PAUSE_S, _SPIN_PROBE_S = 0.25, 0.01
+_SPIN_PAUSE_S, _SPIN_PROBE_S = 0.25, 0.05
 
 _CONNECTION = {
     # The default of 30 s would let an app sit still long after its broker is back.
@@ -100,8 +100,6 @@ class KafkaClient:
             allow_auto_create_topics=False,
             metrics_enabled=False,
         )
-        # With the topic's partitions known, the first assignment is not an empty one.
-        consumer.partitions_for_topic(topic)
         return KafkaSource(consumer, topic, on_revoked)
 
     def open_sink(self) -> "KafkaSink":
@@ -183,7 +181,7 @@ class KafkaSource:
             raise _translate(error, "reading") from error
         # While its coordinator is away, kafka-python waits for records by polling as fast as it can.
         worked_s = time.thread_time() - worked_s
-        self._is_spinning = not polled and worked_s > timeout_s / 2
+        self._is_spinning = not polled and worked_s > timeout_s / 4
         return [
             Record(Partition(r.topic, r.partition), r.offset, r.timestamp, r.key, r.value, r.headers)
             for records in polled.values()
@@ -267,7 +265,7 @@ class KafkaSink:
         """Start to write one record; `on_done` is called on kafka-python's sender thread."""
         try:
             future = self._producer.send(topic, value, key, list(headers))
-        except (kafka.errors.KafkaError, AssertionError) as error:
+        except (kafka.errors.KafkaError, TypeError, ValueError) as error:
             on_done(_translate(error, f"writing to {topic!r}"))
             return
         future.add_callback(lambda _: on_done(None))
@@ -277,8 +275,10 @@ class KafkaSink:
         """Settle what can be settled in time."""
         try:
             self._producer.close(timeout_s)
-        except kafka.errors.KafkaTimeoutError as error:
-            log.debug("close: %s", error)
+        except kafka.errors.KafkaTimeoutError:
+            # kafka-python then leaves its sender running, which would go on writing behind its successor's back.
+            self._producer._sender.force_close()
+            self._producer._sender.join(1.0)
 
 
 def _offsets(offsets: Mapping[Partition, int]) -> dict[Any, Any]:
@@ -292,8 +292,8 @@ def _translate(error: Exception, doing: str) -> EdgeError:
         return ConfigurationError(f"{doing}: the record is larger than the broker or the topic allows ({error})")
     if isinstance(error, _FENCED):
         return ConfigurationError(f"{doing}: another process runs with the same --instance-id ({error})")
-    if isinstance(error, _MISCONFIGURED):
-        return ConfigurationError(f"{doing}: {error}")
     if isinstance(error, _UNDECODABLE):
         return BadDataError(f"{doing}: a batch of records cannot be decoded ({error})")
+    if isinstance(error, (*_MISCONFIGURED, TypeError, ValueError)):
+        return ConfigurationError(f"{doing}: {error}")
     return BrokerUnavailableError(f"{doing}: {error}")

@@ -20,6 +20,8 @@ MAX_UNSETTLED = 1000
 READ_LIMIT = 500
 SETTLE_TIMEOUT_S = 130.0
 """How long a write may stay unsettled: a little more than kafka-python itself goes on trying."""
+STOP_TIMEOUT_S = 10.0
+"""The same once the app was told to stop."""
 
 
 def connect(
@@ -31,20 +33,21 @@ def connect(
     """Connect to a cluster, waiting up to `broker_wait_s` for a broker to answer.
 
     `bootstrap_servers` is `host:port[,host:port…]`; `instance_id` names a static member of the groups; setting `stop`
-    ends the wait.
+    ends the wait, and shortens that for acknowledgements.
 
     Raises: BrokerUnavailableError when none answered in time, StoppedError when `stop` was set.
     """
     from edge.kafka_client import KafkaClient  # noqa: PLC0415 - whoever brings a client of their own needs no other
 
-    return PubSub(KafkaClient(bootstrap_servers, instance_id, broker_wait_s, stop))
+    return PubSub(KafkaClient(bootstrap_servers, instance_id, broker_wait_s, stop), stop)
 
 
 class PubSub:
     """Topics, writes and subscriptions on one client."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, stop: threading.Event | None = None) -> None:
         self.client = client
+        self._stop = stop or threading.Event()
         self._sink: Sink | None = None
         self._unsettled = 0
         self._settled = threading.Condition()
@@ -57,7 +60,7 @@ class PubSub:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        self._close(is_settling=error is None)
 
     def create_topic(self, name: str, partitions: int = 1, config: Mapping[str, str] | None = None) -> bool:
         """Create a topic; False when it was there already."""
@@ -95,24 +98,32 @@ class PubSub:
 
         Raises: EdgeError as `flush` does.
         """
+        self._close(is_settling=True)
+
+    def _close(self, is_settling: bool) -> None:
         for subscription in self._subscriptions:
             subscription.close()
         if self._sink is not None:
             sink, self._sink = self._sink, None
             try:
-                self.flush()
+                if is_settling:
+                    self.flush()
             finally:
                 sink.close(1.0)
 
     def _wait_for(self, unsettled: int, timeout_s: float) -> None:
         """Wait until at most so many writes are unsettled, and raise the first failure there was."""
+        deadline, is_stopping = time.monotonic() + timeout_s, False
         with self._settled:
-            is_settled = self._settled.wait_for(lambda: self._failures or self._unsettled <= unsettled, timeout_s)
+            while not self._failures and self._unsettled > unsettled:
+                if self._stop.is_set() and not is_stopping:
+                    deadline, is_stopping = min(deadline, time.monotonic() + STOP_TIMEOUT_S), True
+                if time.monotonic() >= deadline:
+                    raise BrokerUnavailableError(f"{self._unsettled} writes were not acknowledged in time")
+                self._settled.wait(0.1)
             if self._failures:
                 failures, self._failures = self._failures, []
                 raise failures[0]
-            if not is_settled:
-                raise BrokerUnavailableError(f"{self._unsettled} writes were not acknowledged within {timeout_s:.0f} s")
 
     def _on_done(self, error: Exception | None) -> None:
         with self._settled:
@@ -130,6 +141,7 @@ class Subscription:
 
     def __init__(self, client: Client, topic: str, group: str, limit: int | None, stop: threading.Event) -> None:
         self._read: dict[Partition, int] = {}
+        self._committed: dict[Partition, int] = {}
         self._limit = limit
         self._stop = stop
         self._source: Source | None = client.open_source(topic, group, self._on_revoked)
@@ -157,7 +169,9 @@ class Subscription:
             source.close()
 
     def _commit(self) -> None:
-        if self._source is not None and self._read and time.monotonic() >= self._next_commit:
+        is_due = time.monotonic() >= self._next_commit and self._read != self._committed
+        if self._source is not None and is_due:
+            self._committed = dict(self._read)
             self._next_commit = time.monotonic() + COMMIT_INTERVAL_S
             # The position only grows: a commit that fails is made good by the next one, or by close.
             self._source.commit(dict(self._read), lambda _: None)

@@ -195,7 +195,21 @@ def test_a_prediction_that_is_not_finite_is_not_encoded() -> None:
         encode_prediction(dataclasses.replace(PREDICTION, confidence=math.nan), None, [], 1, 2)
 
 
-@pytest.mark.parametrize("value", [None, b"", b"[]", b"{}", b"\xff", b'{"id": 1, "class": "x"}', b"[" * 5000])
+GOOD = b'{"id":"r","class":9,"label":"a","confidence":0.5,"model":"m","sha256":"","queue_ms":1,"infer_ms":1,"batch":1}'
+POISON = [
+    GOOD.replace(b":9", b":Infinity"),
+    GOOD.replace(b":9", b":1e999"),
+    GOOD.replace(b"0.5", b"NaN"),
+    GOOD.replace(b"0.5", b"9" * 400),
+    GOOD.replace(b'"a"', b'"\\ud800"'),
+]
+
+
+def test_the_poison_is_in_what_was_replaced() -> None:
+    assert decode_prediction(record(GOOD)).class_index == 9
+
+
+@pytest.mark.parametrize("value", [None, b"", b"[]", b"{}", b"\xff", b'{"id": 1, "class": "x"}', b"[" * 5000, *POISON])
 def test_what_is_no_prediction_is_refused(value: bytes | None) -> None:
     with pytest.raises(BadDataError, match="requests-3-17 is no prediction"):
         decode_prediction(record(value))

@@ -67,6 +67,7 @@ BAD: dict[str, tuple[tuple[str, ...], Any, str]] = {
     "no output": (("output",), None, "no 'output'"),
     "no labels": (("labels",), [], "'labels' is empty"),
     "labels of numbers": (("labels",), [1, 2], "labels must be strings"),
+    "labels of half a character": (("labels",), ["a", "\ud800"], "surrogates not allowed"),
     "labels repeated": (("labels",), ["a", "a"], "must differ"),
     "accuracy above 1": (("test_accuracy",), 90, "test_accuracy is 90"),
     "accuracy a text": (("test_accuracy",), "0.9", "test_accuracy is '0.9'"),

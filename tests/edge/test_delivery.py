@@ -131,6 +131,23 @@ def test_no_producer_yet_is_tried_again_until_there_is_one() -> None:
     assert client.committed == {("group", PARTITION): 1}
 
 
+def test_after_a_failure_no_further_write_is_tried_until_it_is_handled() -> None:
+    client, sink = MemoryClient(), SlowSink()
+    delivery, source = start(client, lambda: sink)
+    for _ in range(3):
+        client.append("in", b"x")
+    records = source.read(3, 0.0)
+    tickets = delivery.track(records)
+    delivery.write(tickets[0], "out", Encoded(None, b"", ()))
+    sink.waiting[0](BrokerUnavailableError("blocked for ten seconds"))
+    for ticket in tickets[1:]:
+        delivery.write(ticket, "out", Encoded(None, b"", ()))
+    assert len(sink.waiting) == 1
+    delivery.settle()
+    assert read_and_write(delivery, source) == 3
+    assert len(sink.waiting) == 4
+
+
 def test_too_much_in_flight_stops_reading() -> None:
     client, sink = MemoryClient(), SlowSink()
     delivery = Delivery(lambda: sink, max_in_flight=3, max_in_flight_bytes=100)

@@ -1,5 +1,6 @@
 """Runs the apps as an operator does, and waits for what they do."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -8,6 +9,8 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Any
+
+import pytest
 
 from tests.paths import ROOT
 
@@ -27,6 +30,7 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
         self._readers = [
             threading.Thread(target=self._collect, args=pair, daemon=True)
@@ -39,8 +43,9 @@ class Process:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
+        # The whole session: what an app has started would hold its output open.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         for reader in self._readers:
             reader.join()
@@ -57,7 +62,10 @@ class Process:
         """Send a signal, if any, and return the exit code."""
         if number is not None:
             self.process.send_signal(number)
-        code = self.process.wait(DEADLINE_S)
+        try:
+            code = self.process.wait(DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"{self.process.args} did not end:\n" + "\n".join([*self.lines, self.log]))
         for reader in self._readers:
             reader.join()
         return code
