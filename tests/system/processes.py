@@ -65,7 +65,7 @@ class Process:
         try:
             code = self.process.wait(DEADLINE_S)
         except subprocess.TimeoutExpired:
-            pytest.fail(f"{self.process.args} did not end:\n" + "\n".join([*self.lines, self.log]))
+            pytest.fail(f"{self.process.args!r} did not end:\n" + "\n".join([*self.lines, self.log]))
         for reader in self._readers:
             reader.join()
         return code
