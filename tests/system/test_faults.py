@@ -1,8 +1,13 @@
 """Crashes and outages over a real Kafka: nothing is lost, and the order of first appearances holds."""
 
+import os
+import signal
+import threading
+
 import pytest
 
 from edge.images import Images
+from edge.kafka_client import KafkaClient
 from localkafka import LocalKafka
 from tests.system.processes import Process, wait_until
 from tests.system.wire import Wire, requests, wire_on
@@ -57,6 +62,26 @@ def test_two_classifiers_share_four_partitions_and_one_takes_over(wire: Wire, sa
         wait_until(lambda: len(set(wire.answers())) >= 2000, "every prediction")
         assert first.terminate() == 0
     assert {int(answer) for answer in wire.answers()} == set(range(2000))
+
+
+def test_a_sink_that_is_closed_in_an_outage_writes_no_more() -> None:
+    with LocalKafka() as broker:
+        client = KafkaClient(broker.bootstrap_servers)
+        client.create_topic("out", 1, {})
+        sink, settled = client.open_sink(), threading.Event()
+        sink.write("out", b"first", None, [], lambda _: settled.set())
+        assert settled.wait(30)
+        assert broker.pid is not None
+        os.kill(broker.pid, signal.SIGSTOP)
+        sink.write("out", b"second", None, [], lambda _: None)
+        assert senders()
+        sink.close(0.0)
+        assert not senders()
+
+
+def senders() -> list[str]:
+    """The threads of this process that write to Kafka."""
+    return [thread.name for thread in threading.enumerate() if "producer" in thread.name]
 
 
 def assigned(classifier: Process) -> list[str]:
