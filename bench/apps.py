@@ -18,12 +18,9 @@ STOP_TIMEOUT_S = 20.0
 class App:
     """One running app, `python -m <module> <options>`; leaving the context stops it as an operator would."""
 
-    def __init__(self, module: str, *options: str, capture: bool = False) -> None:
+    def __init__(self, module: str, *options: str) -> None:
         self.module = module
-        pipe = subprocess.PIPE if capture else None
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", module, *options], cwd=ROOT, stdout=pipe, stderr=pipe, text=True
-        )
+        self.process = subprocess.Popen([sys.executable, "-m", module, *options], cwd=ROOT)
 
     def __enter__(self) -> "App":
         return self
