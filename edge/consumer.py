@@ -61,7 +61,7 @@ def main(
     score, count = Score(), 0
     with connect(bootstrap_servers, broker_wait_s=broker_wait, stop=stop) as pubsub:
         pubsub.create_topic(prediction_topic, partitions)
-        for record in pubsub.subscribe(prediction_topic, group, limit, stop):
+        for record in pubsub.subscribe(prediction_topic, group, limit):
             count += 1
             try:
                 prediction = decode_prediction(record)

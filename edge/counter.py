@@ -50,7 +50,7 @@ def consume(topic: str, group: str, limit: int | None, bootstrap_servers: str, b
     stop = cli.stop_on_signals()
     with connect(bootstrap_servers, broker_wait_s=broker_wait, stop=stop) as pubsub:
         pubsub.create_topic(topic)
-        for record in pubsub.subscribe(topic, group, limit, stop):
+        for record in pubsub.subscribe(topic, group, limit):
             click.echo(f"read {(record.value or b'').decode('utf-8', 'replace')}")
 
 

@@ -33,7 +33,7 @@ def connect(
     """Connect to a cluster, waiting up to `broker_wait_s` for a broker to answer.
 
     `bootstrap_servers` is `host:port[,host:port…]`; `instance_id` names a static member of the groups; setting `stop`
-    ends the wait, and shortens that for acknowledgements.
+    ends the wait and the subscriptions, and shortens the wait for acknowledgements.
 
     Raises: BrokerUnavailableError when none answered in time, StoppedError when `stop` was set.
     """
@@ -85,11 +85,9 @@ class PubSub:
         """
         self._wait_for(0, timeout_s)
 
-    def subscribe(
-        self, topic: str, group: str, limit: int | None = None, stop: threading.Event | None = None
-    ) -> "Subscription":
-        """Read a topic as a member of a consumer group; iterate over the result."""
-        subscription = Subscription(self.client, topic, group, limit, stop or threading.Event())
+    def subscribe(self, topic: str, group: str, limit: int | None = None) -> "Subscription":
+        """Read a topic as a member of a consumer group; iterate over the result, which ends at `limit` or `stop`."""
+        subscription = Subscription(self.client, topic, group, limit, self._stop)
         self._subscriptions.append(subscription)
         return subscription
 
