@@ -108,6 +108,9 @@ class KafkaClient:
         return None if reason is None else BrokerUnavailableError(reason)
 
     def _open_producer(self, **options: Any) -> Any:
+        # kafka-python would look for a broker for ten seconds before it says that there is none.
+        if (fault := self.find_fault()) is not None:
+            raise fault
         return self._connect(
             kafka.KafkaProducer, acks="all", max_block_ms=_BOOTSTRAP_TIMEOUT_MS, metrics_enabled=False, **options
         )
