@@ -1,18 +1,14 @@
 """A local Apache Kafka on the loopback interface, as a context manager."""
 
-import base64
 import contextlib
-import fcntl
 import os
-import secrets
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import IO, NoReturn, Self
+from typing import NoReturn, Self
 
 from localkafka import rights
+from localkafka.directory import DataDirectory
 from localkafka.errors import BadConfigurationError, BrokerError
 from localkafka.jars import class_path
 from localkafka.jvm import Watcher
@@ -31,8 +27,6 @@ from localkafka.security import (
     write_environment,
 )
 
-NEEDED_BYTES = 100 * 1024 * 1024
-LOCK = "localkafka.lock"
 PORT_TAKEN = "Address already in use"
 POLL_S = 0.1
 
@@ -47,6 +41,8 @@ class LocalKafka:
     tls, sasl: the client port speaks SSL, SASL_PLAINTEXT or, with both, SASL_SSL; `listeners` names further ports,
     and `directory / "client"` holds what a client needs (see `localkafka.security`).
     users: name → password, instead of one user `edge` with a password of chance; only the first has any rights.
+    nodes: processes, each broker and controller; with three, what is acknowledged survives the loss of any one. They
+    are numbered from 1; a method that takes a node does it to all of them without one.
     """
 
     def __init__(
@@ -59,17 +55,20 @@ class LocalKafka:
         tls: bool = False,
         sasl: bool = False,
         users: Mapping[str, str] | None = None,
+        nodes: int = 1,
     ) -> None:
         if users is not None and not (tls or sasl):
             raise BadConfigurationError("users need tls or sasl")
-        self._data_dir = data_dir
+        if nodes > 1 and (tls or sasl):
+            raise BadConfigurationError("several nodes have no tls or sasl: start one node with them")
+        self._directory = DataDirectory(data_dir)
         self._properties = dict(properties or {})
         self._low_latency = low_latency
         self._tls, self._sasl, self._users = tls, sasl, users
-        self._nodes = [Node(1, port, temporary=data_dir is None)]
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._nodes = [
+            Node(number, port if number == 1 else 0, temporary=data_dir is None) for number in range(1, nodes + 1)
+        ]
         self._watcher: Watcher | None = None
-        self._lock: IO[str] | None = None
         self._security: Security | None = None
         self._has_users = False
 
@@ -82,14 +81,14 @@ class LocalKafka:
 
     @property
     def port(self) -> int:
-        """The port for clients; 0 before the first start when none was given."""
+        """The port for clients, of the first node; 0 before the first start when none was given."""
         node = self._nodes[0]
         return next(iter(node.ports.values()), node.given_port)
 
     @property
     def bootstrap_servers(self) -> str:
-        """What clients call `bootstrap_servers`: host and port, on IPv4."""
-        return f"{HOST}:{self.port}"
+        """What clients call `bootstrap_servers`: host and port, on IPv4, of each node."""
+        return next(iter(self.listeners.values()), f"{HOST}:{self.port}")
 
     @property
     def listeners(self) -> dict[str, str]:
@@ -99,31 +98,32 @@ class LocalKafka:
 
     @property
     def pid(self) -> int | None:
-        """The broker's process id, None when it is stopped."""
+        """The (first) broker's process id, None when it is stopped."""
         return self._nodes[0].pid
+
+    @property
+    def pids(self) -> dict[int, int]:
+        """Node → process id, of those that run."""
+        return {node.number: node.pid for node in self._nodes if node.pid is not None}
 
     @property
     def directory(self) -> Path:
         """Where the data, the configuration and `broker.log` are."""
-        if self._data_dir is not None:
-            return self._data_dir.absolute()
-        if self._temporary is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="localkafka-", ignore_cleanup_errors=True)
-        return Path(self._temporary.name)
+        return self._directory.path
 
     @property
     def environment(self) -> Path:
         """With tls or sasl: a file to `source`, the options of a client of the main port."""
         return self.directory / CLIENT / ENVIRONMENT
 
-    def start(self) -> None:
+    def start(self, node: int | None = None) -> None:
         """Return when clients can connect; a second start, after `stop` or `kill`, has the same ports and data.
 
         Raises: BadConfigurationError for a port or data directory that cannot be used, BrokerError for a broker
         that cannot be fetched or does not start.
         """
         try:
-            self._start([node for node in self._nodes if node.pid is None])
+            self._start([chosen for chosen in self._chosen(node) if chosen.pid is None])
         except OSError as error:
             self.close()
             raise BrokerError(f"cannot start Apache Kafka: {error}") from None
@@ -131,13 +131,25 @@ class LocalKafka:
             self.close()
             raise
 
-    def stop(self) -> None:
+    def stop(self, node: int | None = None) -> None:
         """Let the broker shut down in order; its data stay for the next `start`."""
-        self._end(Node.stop)
+        for chosen in self._chosen(node):
+            chosen.terminate()
+        self._end(node, Node.stop)
 
-    def kill(self) -> None:
+    def kill(self, node: int | None = None) -> None:
         """SIGKILL the broker, as a power cut would; its data stay for the next `start`."""
-        self._end(Node.kill)
+        self._end(node, Node.kill)
+
+    def pause(self, node: int | None = None) -> None:
+        """SIGSTOP the broker: its connections stay open, but nothing is answered until `resume`."""
+        for chosen in self._chosen(node):
+            chosen.pause()
+
+    def resume(self, node: int | None = None) -> None:
+        """SIGCONT the broker."""
+        for chosen in self._chosen(node):
+            chosen.resume()
 
     def restart(self) -> None:
         """Stop and start again, on the same port and data."""
@@ -146,13 +158,11 @@ class LocalKafka:
 
     def close(self) -> None:
         """Stop for good; temporary data are removed."""
-        if self._data_dir is None:
+        if self._directory.is_temporary:
             self.kill()
         else:
             self.stop()
-        if self._temporary is not None:
-            self._temporary.cleanup()
-            self._temporary = None
+        self._directory.remove()
         if self._watcher is not None:
             self._watcher.end()
             self._watcher = None
@@ -205,21 +215,16 @@ class LocalKafka:
             self._run(nodes, java_classes)
 
     def _run(self, nodes: list[Node], classes: str) -> None:
-        directory = self.directory
         self._choose_ports(nodes)
-        self._take_directory()
-        if self._tls or self._sasl:
-            self._security = self._security or secure(directory, tls=self._tls, sasl=self._sasl, users=self._users)
-            write_environment(directory, self._security, self.bootstrap_servers)
+        cluster = self._directory.take(len(self._nodes))
         if self._watcher is None:
-            self._watcher = Watcher(directory if self._data_dir is None else None)
+            self._watcher = Watcher(self.directory if self._directory.is_temporary else None)
+        if self._tls or self._sasl:
+            self._security = self._security or secure(self.directory, tls=self._tls, sasl=self._sasl, users=self._users)
+            write_environment(self.directory, self._security, self.bootstrap_servers)
         java = Java(classes, self._low_latency, self._watcher)
-        voters = {node.number: node.ports[CONTROLLER] for node in self._nodes}
-        # The fixed first bytes keep a '-' from the front, which the tool would take for an option.
-        cluster = base64.urlsafe_b64encode(b"lk" + secrets.token_bytes(14)).decode("ascii").rstrip("=")
         for node in nodes:
-            properties = server_properties(node.number, node.ports, voters, self._security)
-            node.prepare(directory, {**properties, **self._properties})
+            self._prepare(node)
             node.begin_format(java, cluster)
         for node in nodes:
             node.end_format()
@@ -231,33 +236,22 @@ class LocalKafka:
             rights.set_up(*self._administration())
             self._has_users = True
 
+    def _prepare(self, node: Node) -> None:
+        voters = {other.number: other.ports[CONTROLLER] for other in self._nodes}
+        properties = server_properties(node.number, node.ports, voters, self._security)
+        directory = self.directory if len(self._nodes) == 1 else self.directory / f"node-{node.number}"
+        node.prepare(directory, {**properties, **self._properties})
+
     def _choose_ports(self, nodes: list[Node]) -> None:
         listeners = [*client_listeners(tls=self._tls, sasl=self._sasl), *own_listeners(self._tls or self._sasl)]
-        for node in nodes:
+        for node in nodes if self._nodes[0].ports else self._nodes:
             node.choose_ports(listeners, {port for other in self._nodes for port in other.ports.values()})
 
-    def _take_directory(self) -> None:
-        if self._lock is not None:
-            return
-        directory = self.directory
-        try:
-            directory.mkdir(parents=True, exist_ok=True)
-            names = {path.name for path in directory.iterdir()}
-            if names and LOCK not in names:
-                raise BadConfigurationError(f"{directory} holds other files: name an empty or a new data directory")
-            self._lock = (directory / LOCK).open("w")
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BadConfigurationError(f"{directory} is in use by another localkafka: stop it first") from None
-        except OSError as error:
-            raise BadConfigurationError(f"cannot use the data directory {directory}: {error.strerror}") from None
-        free = shutil.disk_usage(directory).free
-        if free < NEEDED_BYTES:
-            raise BrokerError(f"{directory} has {free >> 20} MB left; Apache Kafka needs {NEEDED_BYTES >> 20} MB")
+    def _chosen(self, number: int | None) -> list[Node]:
+        return [self._nodes[number - 1]] if number else self._nodes
 
-    def _end(self, end: Callable[[Node], None]) -> None:
-        for node in self._nodes:
-            end(node)
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+    def _end(self, node: int | None, end: Callable[[Node], None]) -> None:
+        for chosen in self._chosen(node):
+            end(chosen)
+        if all(node.pid is None for node in self._nodes):
+            self._directory.release()

@@ -86,10 +86,14 @@ class Jvm:
         """Wait for its end; raises subprocess.TimeoutExpired."""
         return self._process.wait(timeout_s)
 
-    def stop(self) -> None:
-        """SIGTERM, also to a paused one, and SIGKILL for one that does not heed it."""
+    def terminate(self) -> None:
+        """SIGTERM, also to a paused one; does not wait."""
         self._process.terminate()
         self.resume()
+
+    def stop(self) -> None:
+        """SIGTERM, and SIGKILL for one that does not heed it."""
+        self.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(STOP_TIMEOUT_S)
         self.kill()

@@ -117,8 +117,13 @@ class Node:
                 return self._jvm.wait(timeout_s)
         return None
 
+    def terminate(self) -> None:
+        """SIGTERM."""
+        if self._jvm is not None:
+            self._jvm.terminate()
+
     def stop(self) -> None:
-        """Let it shut down in order."""
+        """Wait until it has shut down in order."""
         if self._jvm is not None:
             self._jvm.stop()
             self._jvm = None

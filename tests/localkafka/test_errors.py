@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 from jgo.maven import Artifact
 
-from localkafka import BadConfigurationError, BrokerError, LocalKafka, broker, jars, node, ports
+from localkafka import BadConfigurationError, BrokerError, LocalKafka, broker, directory, jars, node, ports
 from localkafka.__main__ import main
 from localkafka.jvm import last_lines
 
@@ -73,7 +73,7 @@ def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("no_jars")
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broker, "NEEDED_BYTES", 1 << 60)
+    monkeypatch.setattr(directory, "NEEDED_BYTES", 1 << 60)
     result = run("--port", "0", "--data-dir", str(tmp_path))
     assert result.exit_code == 69
     assert "MB left; Apache Kafka needs" in result.stderr
