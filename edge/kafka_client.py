@@ -1,7 +1,6 @@
 """The one file that imports `kafka`: kafka-python behind the protocols of `records`."""
 
 import logging
-import socket
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -18,7 +17,9 @@ from edge.errors import (
     NotAuthorisedError,
     StoppedError,
 )
+from edge.probe import find_fault
 from edge.records import Headers, OnDone, OnRevoked, Partition, Record
+from edge.security import Security
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,11 @@ _MISCONFIGURED = (
 _UNDECODABLE = (kafka.errors.CorruptRecordError, kafka.errors.UnsupportedCodecError, UnicodeDecodeError)
 
 
+# At DEBUG these log configurations, requests and bytes, a password among them, whatever level the program sets.
+for _name in ("kafka.admin.client", "kafka.net.connection", "kafka.protocol.parser"):
+    logging.getLogger(_name).addFilter(lambda record: record.levelno > logging.DEBUG)
+
+
 class KafkaClient:
     """One cluster, reached by kafka-python; `instance_id` makes the consumers static members of their groups."""
 
@@ -65,8 +71,11 @@ class KafkaClient:
         instance_id: str | None = None,
         broker_wait_s: float = BROKER_WAIT_S,
         stop: threading.Event | None = None,
+        security: Security | None = None,
     ) -> None:
         self._servers = [server.strip() for server in bootstrap_servers.split(",")]
+        self._security = security or Security()
+        self._options = {**_CONNECTION, **_security_options(self._security)}
         self._instance_id = instance_id
         self._stop = stop or threading.Event()
         self._wait_for_broker(broker_wait_s)
@@ -108,42 +117,46 @@ class KafkaClient:
             self._connect(kafka.KafkaProducer, acks="all", max_block_ms=_BOOTSTRAP_TIMEOUT_MS, metrics_enabled=False)
         )
 
+    def find_fault(self) -> EdgeError | None:
+        """Why no broker can be used at the moment, in one sentence; None when one can (see `probe.find_fault`)."""
+        faults = []
+        for server in self._servers:
+            fault = find_fault(server, self._security)
+            if fault is None:
+                return None
+            faults.append(fault)
+        # A server that answers and refuses tells more than one that is away.
+        telling = [fault for fault in faults if not isinstance(fault, BrokerUnavailableError)]
+        return telling[0] if telling else BrokerUnavailableError("; ".join(fault.message for fault in faults))
+
     def _connect(self, factory: Callable[..., Any], **options: Any) -> Any:
         try:
-            return factory(bootstrap_servers=self._servers, **_CONNECTION, **options)
+            return factory(bootstrap_servers=self._servers, **self._options, **options)
         except kafka.errors.KafkaError as error:
             if self._stop.is_set():
                 raise StoppedError("stopped while connecting to Kafka") from None
-            raise _translate(error, f"connecting to {', '.join(self._servers)}") from error
+            raise self.find_fault() or _translate(error, f"connecting to {', '.join(self._servers)}") from error
 
     def _wait_for_broker(self, wait_s: float) -> None:
-        """Wait until one server accepts connections: cheaper, and sooner ended, than kafka-python's constructors."""
+        """Wait until one server can be used; what no waiting mends is raised at once.
+
+        kafka-python would try for 30 s to connect, whatever the cause, and not name it.
+        """
         deadline = time.monotonic() + wait_s
-        servers = ", ".join(self._servers)
         is_told = False
-        while (reason := self._probe()) is not None:
+        while (fault := self.find_fault()) is not None:
+            if not isinstance(fault, BrokerUnavailableError):
+                raise fault
             if time.monotonic() >= deadline:
                 raise BrokerUnavailableError(
-                    f"no Kafka broker at {servers} ({reason}): start one with `python -m localkafka`, "
-                    "or name yours with --bootstrap-servers"
+                    f"{fault.message}: start one with `python -m localkafka`, or name yours with --bootstrap-servers"
                 )
             if not is_told:
+                servers = ", ".join(self._servers)
                 log.warning("waiting for a Kafka broker at %s; `python -m localkafka` starts one", servers)
                 is_told = True
             if self._stop.wait(_PROBE_S):
                 raise StoppedError("stopped while waiting for a Kafka broker")
-
-    def _probe(self) -> str | None:
-        reason = "no server named"
-        for server in self._servers:
-            host, _, port = server.rpartition(":")
-            try:
-                socket.create_connection((host.strip("[]"), int(port)), timeout=2).close()
-            except OSError as error:
-                reason = error.strerror or str(error)
-            else:
-                return None
-        return reason
 
     @staticmethod
     def _compare_config(admin: Any, name: str, config: Mapping[str, str]) -> None:
@@ -283,6 +296,16 @@ class KafkaSink:
 
 def _offsets(offsets: Mapping[Partition, int]) -> dict[Any, Any]:
     return {kafka.TopicPartition(*p): kafka.OffsetAndMetadata(offset, "", -1) for p, offset in offsets.items()}
+
+
+def _security_options(security: Security) -> dict[str, Any]:
+    """What kafka-python calls these; it takes the password in clear."""
+    options: dict[str, Any] = {"security_protocol": security.protocol, "ssl_context": security.ssl_context()}
+    if security.is_sasl and security.password is not None:
+        options["sasl_mechanism"] = security.mechanism
+        options["sasl_plain_username"] = security.sasl_name
+        options["sasl_plain_password"] = security.password.reveal()
+    return options
 
 
 def _translate(error: Exception, doing: str) -> EdgeError:
