@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 from jgo.maven import Artifact
 
-from localkafka import BadConfigurationError, BrokerError, LocalKafka, broker, jars
+from localkafka import BadConfigurationError, BrokerError, LocalKafka, broker, jars, node, ports
 from localkafka.__main__ import main
 from localkafka.jvm import last_lines
 
@@ -161,8 +161,8 @@ def test_a_broker_that_dies_at_its_start_shows_its_last_lines(tmp_path: Path) ->
 @pytest.mark.kafka
 def test_a_port_that_another_process_was_quicker_to_take(taken_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     choices = [taken_port]
-    free_port = broker._free_port
-    monkeypatch.setattr(broker, "_free_port", lambda besides=0: choices.pop() if choices else free_port(besides))
+    free_port = ports.free_port
+    monkeypatch.setattr(node, "free_port", lambda besides: choices.pop() if choices else free_port(besides))
     with LocalKafka() as kafka:
         assert kafka.port != taken_port
         assert choices == []
