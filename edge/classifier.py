@@ -8,11 +8,16 @@ import click
 from edge import cli
 from edge.cluster import Cluster
 from edge.codec import REQUEST_TOPIC_CONFIG
-from edge.delivery import Delivery
+from edge.delivery import AtLeastOnce, Delivery
 from edge.model import load_model
+from edge.records import Client
 from edge.service import Options, Service
+from edge.transactions import ExactlyOnce
 
 log = logging.getLogger(__name__)
+
+AT_LEAST_ONCE, EXACTLY_ONCE = "at-least-once", "exactly-once"
+COMMIT_INTERVALS_S = {AT_LEAST_ONCE: 0.1, EXACTLY_ONCE: 0.05}
 
 
 @click.command(epilog="Example: python -m edge.classifier --model samples/lenet.onnx")
@@ -29,6 +34,13 @@ log = logging.getLogger(__name__)
 @cli.prediction_topic
 @cli.dead_letter_topic
 @cli.group("edge.classifier")
+@cli.option(
+    "DELIVERY",
+    "--delivery",
+    type=click.Choice([AT_LEAST_ONCE, EXACTLY_ONCE]),
+    default=AT_LEAST_ONCE,
+    help="exactly-once answers in transactions, and needs --instance-id.",
+)
 @cli.option(
     "INSTANCE_ID",
     "--instance-id",
@@ -47,9 +59,8 @@ log = logging.getLogger(__name__)
     "COMMIT_INTERVAL",
     "--commit-interval",
     type=cli.Finite(min=0.01),
-    default=0.2,
     metavar="SECONDS",
-    help="How often offsets are committed.",
+    help="How often offsets, or transactions, are committed.  [default: 0.1; exactly-once: 0.05]",
 )
 @cli.option(
     "DRAIN_TIMEOUT",
@@ -69,21 +80,24 @@ def main(
     prediction_topic: str,
     dead_letter_topic: str,
     group: str,
+    delivery: str,
     instance_id: str | None,
     max_batch: int,
     max_dead_letter_bytes: int,
-    commit_interval: float,
+    commit_interval: float | None,
     drain_timeout: float,
     partitions: int,
     cluster: Cluster,
 ) -> None:
-    """Answer each image in the request topic with one prediction, at least once.
+    """Answer each image in the request topic with one prediction, at least once or exactly once.
 
     A record that cannot be answered goes to the dead-letter topic with the reason. To scale out, start more
     of these in the same group, on a request topic with as many partitions.
     """
     if len({request_topic, prediction_topic, dead_letter_topic}) < 3:
         raise click.UsageError("the topics of requests, predictions and dead letters must differ")
+    if delivery == EXACTLY_ONCE and instance_id is None:
+        raise click.UsageError("--delivery exactly-once needs --instance-id: a name for this process that it keeps")
     stop = cli.stop_on_signals()
     served = load_model(model, contract)
     log.info("serving %s %s (%s)", served.contract.name, served.sha256, model)
@@ -91,22 +105,29 @@ def main(
     pubsub.create_topic(request_topic, partitions, REQUEST_TOPIC_CONFIG)
     pubsub.create_topic(prediction_topic, partitions)
     pubsub.create_topic(dead_letter_topic, 1)
-    delivery = Delivery(pubsub.client.open_sink, commit_interval)
-    source = pubsub.client.open_source(request_topic, group, delivery.on_revoked)
-    delivery.attach(source)
+    name = f"{group}.{instance_id}"
+    guarantee = _guarantee(pubsub.client, delivery, name, commit_interval or COMMIT_INTERVALS_S[delivery])
+    source = pubsub.client.open_source(request_topic, group, guarantee.on_revoked)
+    guarantee.attach(source)
     service = Service(
-        source, delivery, served, Options(prediction_topic, dead_letter_topic, max_batch, max_dead_letter_bytes)
+        source, guarantee, served, Options(prediction_topic, dead_letter_topic, max_batch, max_dead_letter_bytes)
     )
     try:
         service.run(stop)
     finally:
-        unanswered = delivery.drain(drain_timeout)
+        unanswered = guarantee.drain(drain_timeout)
         source.close()
-        delivery.close()
+        guarantee.close()
         counts = service.counts
         log.info("stopped: %d predictions, %d dead letters written", counts.predictions, counts.dead_letters)
         if unanswered:
             log.warning("%d requests were not finished: they will be read again", unanswered)
+
+
+def _guarantee(client: Client, delivery: str, name: str, commit_interval_s: float) -> Delivery:
+    if delivery == EXACTLY_ONCE:
+        return ExactlyOnce(lambda: client.open_transactional_sink(name), commit_interval_s)
+    return AtLeastOnce(client.open_sink, commit_interval_s)
 
 
 if __name__ == "__main__":

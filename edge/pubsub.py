@@ -42,7 +42,7 @@ def connect(
     """
     from edge.kafka_client import KafkaClient  # noqa: PLC0415 - whoever brings a client of their own needs no other
 
-    return PubSub(KafkaClient(bootstrap_servers, instance_id, broker_wait_s, stop, security), stop)
+    return PubSub(KafkaClient(bootstrap_servers, instance_id, broker_wait_s, stop, security=security), stop)
 
 
 class PubSub:
