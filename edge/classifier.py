@@ -6,10 +6,10 @@ from pathlib import Path
 import click
 
 from edge import cli
+from edge.cluster import Cluster
 from edge.codec import REQUEST_TOPIC_CONFIG
 from edge.delivery import AtLeastOnce, Delivery
 from edge.model import load_model
-from edge.pubsub import connect
 from edge.records import Client
 from edge.service import Options, Service
 from edge.transactions import ExactlyOnce
@@ -71,8 +71,7 @@ COMMIT_INTERVALS_S = {AT_LEAST_ONCE: 0.1, EXACTLY_ONCE: 0.05}
     help="How long to wait, when stopped, for what is in flight.",
 )
 @cli.partitions
-@cli.bootstrap_servers
-@cli.broker_wait
+@cli.cluster
 @cli.verbose
 def main(
     model: Path,
@@ -88,8 +87,7 @@ def main(
     commit_interval: float | None,
     drain_timeout: float,
     partitions: int,
-    bootstrap_servers: str,
-    broker_wait: float,
+    cluster: Cluster,
 ) -> None:
     """Answer each image in the request topic with one prediction, at least once or exactly once.
 
@@ -103,7 +101,7 @@ def main(
     stop = cli.stop_on_signals()
     served = load_model(model, contract)
     log.info("serving %s %s (%s)", served.contract.name, served.sha256, model)
-    pubsub = connect(bootstrap_servers, instance_id, broker_wait, stop)
+    pubsub = cluster.connect(stop, instance_id)
     pubsub.create_topic(request_topic, partitions, REQUEST_TOPIC_CONFIG)
     pubsub.create_topic(prediction_topic, partitions)
     pubsub.create_topic(dead_letter_topic, 1)

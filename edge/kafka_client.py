@@ -1,7 +1,6 @@
 """A cluster reached by kafka-python, behind the protocols of `records`; only files named kafka_… import `kafka`."""
 
 import logging
-import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -11,11 +10,13 @@ from typing import Any
 import kafka
 import kafka.errors
 
-from edge.errors import BrokerUnavailableError, EdgeError, StoppedError
+from edge.errors import BrokerUnavailableError, EdgeError, StoppedError, is_fatal
 from edge.kafka_errors import translate
 from edge.kafka_sink import KafkaSink, KafkaTransactionalSink
 from edge.kafka_source import KafkaSource
+from edge.probe import find_fault
 from edge.records import OnRevoked
+from edge.security import Security
 from edge.transactions import TRANSACTION_TIMEOUT_S
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,10 @@ _CONNECTION = {
     "bootstrap_timeout_ms": _BOOTSTRAP_TIMEOUT_MS,
 }
 
+# At DEBUG these log configurations, requests and bytes, a password among them, whatever level the program sets.
+for _name in ("kafka.admin.client", "kafka.net.connection", "kafka.protocol.parser"):
+    logging.getLogger(_name).addFilter(lambda record: record.levelno > logging.DEBUG)
+
 
 class KafkaClient:
     """One cluster, reached by kafka-python; `instance_id` makes the consumers static members of their groups."""
@@ -45,9 +50,12 @@ class KafkaClient:
         broker_wait_s: float = BROKER_WAIT_S,
         stop: threading.Event | None = None,
         max_poll_interval_ms: int = MAX_POLL_INTERVAL_MS,
+        security: Security | None = None,
     ) -> None:
         self._max_poll_interval_ms = max_poll_interval_ms
         self._servers = [server.strip() for server in bootstrap_servers.split(",")]
+        self._security = security or Security()
+        self._options = {**_CONNECTION, **_security_options(self._security)}
         self._instance_id = instance_id
         self._stop = stop or threading.Event()
         self._wait_for_broker(broker_wait_s)
@@ -103,9 +111,16 @@ class KafkaClient:
         return sink
 
     def find_fault(self) -> EdgeError | None:
-        """Why the cluster cannot be used, None when it can."""
-        reason = self._probe()
-        return None if reason is None else BrokerUnavailableError(reason)
+        """Why no broker can be used at the moment, in one sentence; None when one can (see `probe.find_fault`)."""
+        faults = []
+        for server in self._servers:
+            fault = find_fault(server, self._security)
+            if fault is None:
+                return None
+            faults.append(fault)
+        # A server that answers and refuses tells more than one that is away.
+        fatal = [fault for fault in faults if is_fatal(fault)]
+        return fatal[0] if fatal else BrokerUnavailableError("; ".join(fault.message for fault in faults))
 
     def _open_producer(self, **options: Any) -> Any:
         # kafka-python would look for a broker for ten seconds before it says that there is none.
@@ -117,40 +132,32 @@ class KafkaClient:
 
     def _connect(self, factory: Callable[..., Any], **options: Any) -> Any:
         try:
-            return factory(bootstrap_servers=self._servers, **_CONNECTION, **options)
+            return factory(bootstrap_servers=self._servers, **self._options, **options)
         except kafka.errors.KafkaError as error:
             if self._stop.is_set():
                 raise StoppedError("stopped while connecting to Kafka") from None
-            raise translate(error, f"connecting to {', '.join(self._servers)}") from error
+            raise self.find_fault() or translate(error, f"connecting to {', '.join(self._servers)}") from error
 
     def _wait_for_broker(self, wait_s: float) -> None:
-        """Wait until one server accepts connections: cheaper, and sooner ended, than kafka-python's constructors."""
+        """Wait until one server can be used; what no waiting mends is raised at once.
+
+        kafka-python would try for as long as it may, whatever the cause, and not name it.
+        """
         deadline = time.monotonic() + wait_s
-        servers = ", ".join(self._servers)
         is_told = False
-        while (reason := self._probe()) is not None:
+        while (fault := self.find_fault()) is not None:
+            if is_fatal(fault):
+                raise fault
             if time.monotonic() >= deadline:
                 raise BrokerUnavailableError(
-                    f"no Kafka broker at {servers} ({reason}): start one with `python -m localkafka`, "
-                    "or name yours with --bootstrap-servers"
+                    f"{fault.message}: start one with `python -m localkafka`, or name yours with --bootstrap-servers"
                 )
             if not is_told:
+                servers = ", ".join(self._servers)
                 log.warning("waiting for a Kafka broker at %s; `python -m localkafka` starts one", servers)
                 is_told = True
             if self._stop.wait(_PROBE_S):
                 raise StoppedError("stopped while waiting for a Kafka broker")
-
-    def _probe(self) -> str | None:
-        reason = "no server named"
-        for server in self._servers:
-            host, _, port = server.rpartition(":")
-            try:
-                socket.create_connection((host.strip("[]"), int(port)), timeout=2).close()
-            except OSError as error:
-                reason = error.strerror or str(error)
-            else:
-                return None
-        return reason
 
     @staticmethod
     def _compare_config(admin: Any, name: str, config: Mapping[str, str]) -> None:
@@ -160,3 +167,13 @@ class KafkaClient:
             value = found.get(key, {}).get("value")
             if value != wanted:
                 log.warning("the topic %r was made elsewhere, with %s=%s; %s is advised", name, key, value, wanted)
+
+
+def _security_options(security: Security) -> dict[str, Any]:
+    """What kafka-python calls these; it takes the password in clear."""
+    options: dict[str, Any] = {"security_protocol": security.protocol, "ssl_context": security.ssl_context()}
+    if security.is_sasl and security.password is not None:
+        options["sasl_mechanism"] = security.mechanism
+        options["sasl_plain_username"] = security.sasl_name
+        options["sasl_plain_password"] = security.password.reveal()
+    return options

@@ -15,6 +15,7 @@ from types import TracebackType
 from edge.errors import BrokerUnavailableError
 from edge.outage import Outage
 from edge.records import Client, Headers, Partition, Record, Sink, Source
+from edge.security import Security
 
 COMMIT_INTERVAL_S = 0.5
 MAX_UNSETTLED = 1000
@@ -32,17 +33,19 @@ def connect(
     instance_id: str | None = None,
     broker_wait_s: float = 30.0,
     stop: threading.Event | None = None,
+    security: Security | None = None,
 ) -> "PubSub":
     """Connect to a cluster, waiting up to `broker_wait_s` for a broker to answer.
 
     `bootstrap_servers` is `host:port[,host:port…]`; `instance_id` names a static member of the groups; setting `stop`
-    ends the wait and the subscriptions, and shortens the wait for acknowledgements.
+    ends the wait and the subscriptions, and shortens the wait for acknowledgements; `security` is TLS and SASL.
 
-    Raises: BrokerUnavailableError when none answered in time, StoppedError when `stop` was set.
+    Raises: BrokerUnavailableError when none answered in time, StoppedError when `stop` was set, and, at once,
+    NotAuthorisedError or ConfigurationError when a broker cannot be used in this way (see `probe.find_fault`).
     """
     from edge.kafka_client import KafkaClient  # noqa: PLC0415 - whoever brings a client of their own needs no other
 
-    return PubSub(KafkaClient(bootstrap_servers, instance_id, broker_wait_s, stop), stop)
+    return PubSub(KafkaClient(bootstrap_servers, instance_id, broker_wait_s, stop, security=security), stop)
 
 
 class PubSub:
