@@ -18,6 +18,7 @@ from edge.errors import (
     NotAuthorisedError,
     StoppedError,
 )
+from edge.kafka_records import flaw_of, tolerate
 from edge.records import Headers, OnDone, OnRevoked, Partition, Record
 
 log = logging.getLogger(__name__)
@@ -100,6 +101,7 @@ class KafkaClient:
             allow_auto_create_topics=False,
             metrics_enabled=False,
         )
+        tolerate(consumer)
         return KafkaSource(consumer, topic, on_revoked)
 
     def open_sink(self) -> "KafkaSink":
@@ -183,7 +185,7 @@ class KafkaSource:
         worked_s = time.thread_time() - worked_s
         self._is_spinning = not polled and worked_s > timeout_s / 4
         return [
-            Record(Partition(r.topic, r.partition), r.offset, r.timestamp, r.key, r.value, r.headers)
+            Record(Partition(r.topic, r.partition), r.offset, r.timestamp, r.key, r.value, r.headers, flaw_of(r))
             for records in polled.values()
             for r in records
         ]
