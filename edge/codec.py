@@ -78,6 +78,8 @@ def decode_request(record: Record, contract: Contract) -> Request:
 
     Raises: BadRequestError saying what is wrong; sizes are checked before anything is allocated.
     """
+    if record.flaw is not None:
+        raise BadRequestError(record.flaw)
     copied, content_type = _known_headers(record)
     if record.key is not None and len(record.key) > MAX_COPIED_BYTES:
         raise BadRequestError(f"the key has {len(record.key):,} bytes; at most {MAX_COPIED_BYTES:,} are copied")

@@ -10,6 +10,7 @@ import kafka.errors
 
 from edge.errors import BrokerUnavailableError, ConfigurationError, EdgeError, is_fatal
 from edge.kafka_errors import UNDECODABLE, translate
+from edge.kafka_records import flaw_of, tolerate
 from edge.kafka_sink import kafka_offsets
 from edge.outage import Outage
 from edge.records import OnDone, OnRevoked, Partition, Record
@@ -69,7 +70,7 @@ class KafkaSource:
         worked_s = time.thread_time() - worked_s
         self._is_spinning = not polled and worked_s > timeout_s / 4
         return [
-            Record(Partition(r.topic, r.partition), r.offset, r.timestamp, r.key, r.value, r.headers)
+            Record(Partition(r.topic, r.partition), r.offset, r.timestamp, r.key, r.value, r.headers, flaw_of(r))
             for records in polled.values()
             for r in records
         ]
@@ -138,6 +139,7 @@ class KafkaSource:
 
     def _subscribe(self) -> None:
         self._consumer = self._open_consumer()
+        tolerate(self._consumer)
         self._consumer.subscribe([self._topic], listener=_Listener(self))
 
     def _watch(self) -> None:

@@ -16,7 +16,10 @@ class Partition(NamedTuple):
 
 
 class Record(NamedTuple):
-    """One record as it was read; `timestamp_ms` is Kafka's, in milliseconds since 1970."""
+    """One record as it was read; `timestamp_ms` is Kafka's, in milliseconds since 1970.
+
+    A record that the client could not decode says why in `flaw`; one that stands for several has the last one's offset.
+    """
 
     partition: Partition
     offset: int
@@ -24,6 +27,7 @@ class Record(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: Headers
+    flaw: str | None = None
 
 
 OnRevoked = Callable[[Collection[Partition]], Mapping[Partition, int]]

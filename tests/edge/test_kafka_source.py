@@ -22,7 +22,7 @@ class StrangeConsumer:
         self.topic = "first"
         self.raises: Exception | None = None
         self.timeouts_ms: list[int] = []
-        self._cluster = self._manager = self
+        self._cluster = self._manager = self._fetcher = self
 
     def topic_id(self, topic: str) -> str:
         return self.topic
