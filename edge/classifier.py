@@ -1,6 +1,7 @@
 """Reads images, predicts, writes predictions: `python -m edge.classifier`."""
 
 import logging
+import re
 from pathlib import Path
 
 import click
@@ -15,6 +16,13 @@ from edge.service import Options, Service
 log = logging.getLogger(__name__)
 
 
+def check_sha256(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    """A callback that accepts 64 hex digits, or nothing."""
+    if value is not None and not re.fullmatch(r"[0-9A-Fa-f]{64}", value):
+        raise click.BadParameter(f"{value[:100]!r} is no SHA-256: 64 hex digits are needed")
+    return value
+
+
 @click.command(epilog="Example: python -m edge.classifier --model samples/lenet.onnx")
 @cli.option(
     "MODEL", "--model", type=click.Path(path_type=Path), default=Path("model.onnx"), help="The .onnx file to serve."
@@ -24,6 +32,13 @@ log = logging.getLogger(__name__)
     "--contract",
     type=click.Path(path_type=Path),
     help="A contract.json for a model that carries none.",
+)
+@cli.option(
+    "MODEL_SHA256",
+    "--model-sha256",
+    callback=check_sha256,
+    metavar="HEX",
+    help="Serve the model only if its SHA-256 is this, 64 hex digits.",
 )
 @cli.request_topic
 @cli.prediction_topic
@@ -66,6 +81,7 @@ log = logging.getLogger(__name__)
 def main(
     model: Path,
     contract: Path | None,
+    model_sha256: str | None,
     request_topic: str,
     prediction_topic: str,
     dead_letter_topic: str,
@@ -87,7 +103,7 @@ def main(
     if len({request_topic, prediction_topic, dead_letter_topic}) < 3:
         raise click.UsageError("the topics of requests, predictions and dead letters must differ")
     stop = cli.stop_on_signals()
-    served = load_model(model, contract)
+    served = load_model(model, contract, model_sha256)
     log.info("serving %s %s (%s)", served.contract.name, served.sha256, model)
     pubsub = connect(bootstrap_servers, instance_id, broker_wait, stop)
     pubsub.create_topic(request_topic, partitions, REQUEST_TOPIC_CONFIG)
