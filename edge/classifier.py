@@ -1,6 +1,7 @@
 """Reads images, predicts, writes predictions: `python -m edge.classifier`."""
 
 import logging
+import re
 from pathlib import Path
 
 import click
@@ -20,6 +21,13 @@ AT_LEAST_ONCE, EXACTLY_ONCE = "at-least-once", "exactly-once"
 COMMIT_INTERVALS_S = {AT_LEAST_ONCE: 0.1, EXACTLY_ONCE: 0.05}
 
 
+def check_sha256(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    """A callback that accepts 64 hex digits, or nothing."""
+    if value is not None and not re.fullmatch(r"[0-9A-Fa-f]{64}", value):
+        raise click.BadParameter(f"{value[:100]!r} is no SHA-256: 64 hex digits are needed")
+    return value
+
+
 @click.command(epilog="Example: python -m edge.classifier --model samples/lenet.onnx")
 @cli.option(
     "MODEL", "--model", type=click.Path(path_type=Path), default=Path("model.onnx"), help="The .onnx file to serve."
@@ -29,6 +37,13 @@ COMMIT_INTERVALS_S = {AT_LEAST_ONCE: 0.1, EXACTLY_ONCE: 0.05}
     "--contract",
     type=click.Path(path_type=Path),
     help="A contract.json for a model that carries none.",
+)
+@cli.option(
+    "MODEL_SHA256",
+    "--model-sha256",
+    callback=check_sha256,
+    metavar="HEX",
+    help="Serve the model only if its SHA-256 is this, 64 hex digits.",
 )
 @cli.request_topic
 @cli.prediction_topic
@@ -76,6 +91,7 @@ COMMIT_INTERVALS_S = {AT_LEAST_ONCE: 0.1, EXACTLY_ONCE: 0.05}
 def main(
     model: Path,
     contract: Path | None,
+    model_sha256: str | None,
     request_topic: str,
     prediction_topic: str,
     dead_letter_topic: str,
@@ -99,7 +115,7 @@ def main(
     if delivery == EXACTLY_ONCE and instance_id is None:
         raise click.UsageError("--delivery exactly-once needs --instance-id: a name for this process that it keeps")
     stop = cli.stop_on_signals()
-    served = load_model(model, contract)
+    served = load_model(model, contract, model_sha256)
     log.info("serving %s %s (%s)", served.contract.name, served.sha256, model)
     pubsub = cluster.connect(stop, instance_id)
     pubsub.create_topic(request_topic, partitions, REQUEST_TOPIC_CONFIG)
