@@ -243,14 +243,20 @@ def recoveries(
         (again if name in seen else new).append(record.timestamp_ms)
         seen.add(name)
     ordered = sorted(injected, key=lambda fault: fault.began_ns)
-    nexts = [fault.began_ns // 1_000_000 for fault in ordered[1:]] + [1 << 62]
+    nexts = [fault.began_ns / 1e6 for fault in ordered[1:]] + [float("inf")]
     found = []
     for fault, next_ms in zip(ordered, nexts, strict=True):
-        over_ms = fault.over_ns / 1e6
-        first = bisect.bisect_left(new, over_ms)
-        seconds = (new[first] - over_ms) / 1000 if first < len(new) else None
-        began_ms = fault.began_ns // 1_000_000
-        found.append(
-            Recovery(fault.name, seconds, bisect.bisect_left(again, next_ms) - bisect.bisect_left(again, began_ms))
-        )
+        repeated = bisect.bisect_left(again, next_ms) - bisect.bisect_left(again, fault.began_ns / 1e6)
+        found.append(Recovery(fault.name, _seconds_to_the_first(new, fault, ordered), repeated))
     return found
+
+
+def _seconds_to_the_first(new: list[int], fault: Injected, injected: list[Injected]) -> float | None:
+    """From the end of a fault to the first new prediction; None when another fault came into its way."""
+    first = bisect.bisect_left(new, fault.over_ns / 1e6)
+    if first == len(new):
+        return None
+    others = [other for other in injected if other is not fault]
+    if any(other.began_ns / 1e6 < new[first] and other.over_ns > fault.over_ns for other in others):
+        return None
+    return new[first] / 1000 - fault.over_ns / 1e9

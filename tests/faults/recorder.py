@@ -27,8 +27,7 @@ class Recorder:
                 "isolation.level": "read_committed" if read_committed else "read_uncommitted",
                 "fetch.wait.max.ms": 20,
                 "reconnect.backoff.max.ms": 200,
-                "log.connection.close": False,
-                "logger": None,
+                "log_level": 0,
             }
         )
         known = self._consumer.list_topics(timeout=TIMEOUT_S).topics

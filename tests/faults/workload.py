@@ -67,8 +67,7 @@ class Sender:
                 "queue.buffering.max.messages": 1_000_000,
                 "message.timeout.ms": int(FLUSH_S * 1000),
                 "reconnect.backoff.max.ms": 200,
-                "log.connection.close": False,
-                "logger": None,
+                "log_level": 0,
             }
         )
 
