@@ -2,8 +2,6 @@
 
 import json
 import sys
-import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +11,9 @@ from edge import cli
 from tests.faults import report
 from tests.faults.checker import AT_LEAST_ONCE, EXACTLY_ONCE
 from tests.faults.cluster import Cluster
-from tests.faults.experiment import Plan, Progress, run
+from tests.faults.experiment import Plan, run
 from tests.faults.faults import FAULTS, POISON, Injections
+from tests.faults.progress import Line
 
 
 class Faults(click.ParamType[tuple[Injections, ...]]):
@@ -76,33 +75,10 @@ def main(
     with Cluster() as cluster:
         result = run(plan, cluster, Line(plan))
     click.echo("", err=True)
-    click.echo(report.text(result))
+    click.echo(report.text(result, result.failures()))
     if json_path is not None:
         json_path.write_text(json.dumps(report.document(result), indent=2) + "\n")
     sys.exit(1 if result.failures() else 0)
-
-
-class Line:
-    """The live line of progress: rewritten on a terminal, one every few seconds elsewhere."""
-
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-        self._next = 0.0
-        self._started = time.monotonic()
-
-    def __call__(self, progress: Progress) -> None:
-        """Show it when it is time."""
-        if time.monotonic() < self._next:
-            return
-        is_terminal = sys.stderr.isatty()
-        self._next = time.monotonic() + (0.2 if is_terminal else 5.0)
-        faults = Counter(fault.name for fault in progress.injected)
-        line = (
-            f"{time.monotonic() - self._started:5.0f} s: {progress.sent} of {self._plan.requests} sent, "
-            f"{progress.acknowledged} acknowledged, {len(progress.answered)} answered, "
-            f"{progress.dead_letters} dead letters; " + ", ".join(f"{n} x {name}" for name, n in faults.items())
-        )
-        click.echo(f"\r\033[K{line}" if is_terminal else line, err=True, nl=not is_terminal)
 
 
 if __name__ == "__main__":

@@ -142,7 +142,7 @@ def run(plan: Plan, cluster: Cluster, on_progress: Callable[[Progress], None] = 
     return Result(
         plan=plan,
         verdict=check(history),
-        recoveries=tuple(recoveries(progress.injected, requests, predictions)),
+        recoveries=tuple(recoveries(progress.injected, predictions)),
         exits=exits,
         send_errors=tuple(sender.errors),
         seconds=time.monotonic() - started,
@@ -230,9 +230,7 @@ class _Run:
         self._abort.wait(seconds)
 
 
-def recoveries(
-    injected: Sequence[Injected], requests: Sequence[Record], predictions: Sequence[Record]
-) -> list[Recovery]:
+def recoveries(injected: Sequence[Injected], predictions: Sequence[Record]) -> list[Recovery]:
     """What followed each fault, by the broker's clock; a new prediction is one whose question had none before."""
     in_time = sorted(predictions, key=lambda record: (record.timestamp_ms, record.partition, record.offset))
     seen: set[bytes | None] = set()
@@ -259,4 +257,4 @@ def _seconds_to_the_first(new: list[int], fault: Injected, injected: list[Inject
     others = [other for other in injected if other is not fault]
     if any(other.began_ns / 1e6 < new[first] and other.over_ns > fault.over_ns for other in others):
         return None
-    return new[first] / 1000 - fault.over_ns / 1e9
+    return (new[first] - fault.over_ns / 1e6) / 1000

@@ -1,6 +1,7 @@
 """Faults by name; each does its harm, holds it for a while, and makes good again."""
 
 import random
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -34,13 +35,17 @@ class Injections:
 
     @classmethod
     def parse(cls, text: str) -> "Injections":
-        """`name[:count[:seconds]]`; raises ValueError."""
-        name, _, rest = text.partition(":")
-        count, _, seconds = rest.partition(":")
+        """`name[:count[:seconds]]`; raises ValueError saying what is wrong."""
+        name, *numbers = text.split(":")
         if name != POISON and name not in FAULTS:
             raise ValueError(f"{name!r} is no fault: use {', '.join([*FAULTS, POISON])}")
         default = FAULTS[name].seconds if name in FAULTS else 0.0
-        return cls(name, int(count or 1), float(seconds or default))
+        count, seconds = [*numbers, *["1", str(default)][len(numbers) :]]
+        if not count.isdecimal() or int(count) < 1:
+            raise ValueError(f"{count!r} is no count of {name}")
+        if not re.fullmatch(r"\d+(\.\d+)?", seconds):
+            raise ValueError(f"{seconds!r} are no seconds of {name}")
+        return cls(name, int(count), float(seconds))
 
     def moments(self, duration_s: float, seed: int) -> list[float]:
         """When each starts, in seconds from the first request: one in each of `count` slots of equal length."""

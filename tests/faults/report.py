@@ -2,6 +2,7 @@
 
 import statistics
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -9,8 +10,8 @@ from tests.faults.experiment import Recovery, Result
 from tests.faults.faults import POISON
 
 
-def text(result: Result) -> str:
-    """A small table, and one line for each broken promise."""
+def text(result: Result, failures: Sequence[str]) -> str:
+    """A small table, and one line for each failure."""
     plan, verdict = result.plan, result.verdict
     rows = [
         ("requests", f"{verdict.logged} in the topic, {verdict.acknowledged} acknowledged"),
@@ -25,12 +26,30 @@ def text(result: Result) -> str:
             f"{verdict.poison - len(verdict.poison_missing)} of {verdict.poison} poison, "
             f"{len(verdict.dead_lettered)} unexpected, {verdict.poison_repeated.total()} repeated",
         ),
-        *((f"after {name}", _after(found)) for name, found in _by_name(result).items()),
+        *((f"new answer after {name}", _after(found)) for name, found in _by_name(result).items()),
         ("took", f"{result.seconds:.0f} s"),
     ]
-    lines = [f"{name:24} {value}" for name, value in rows]
-    failures = result.failures()
+    lines = [f"{name:32} {value}" for name, value in rows]
     return "\n".join([*lines, *(f"FAILED: {line}" for line in failures), *([] if failures else ["OK"])])
+
+
+def row(result: Result, failures: Sequence[str]) -> str:
+    """The same as a row of Markdown."""
+    plan, verdict = result.plan, result.verdict
+    members = f"{plan.classifiers} classifiers" if plan.classifiers > 1 else "1 classifier"
+    cells = [
+        f"{faults(result)} ({members}, seed {plan.seed})",
+        plan.delivery,
+        f"{verdict.logged:,} at {plan.rate_per_s:g}/s",
+        len(verdict.lost),
+        f"{verdict.duplicates} ({verdict.duplicated_share:.2%})",
+        len(verdict.wrong),
+        len(verdict.out_of_order),
+        f"{verdict.poison - len(verdict.poison_missing)} of {verdict.poison}",
+        "; ".join(f"{name}: {_times(found)}" for name, found in _by_name(result).items()),
+        "; ".join(failures) or "ok",
+    ]
+    return f"| {' | '.join(map(str, cells))} |"
 
 
 def document(result: Result) -> dict[str, Any]:
@@ -58,19 +77,23 @@ def document(result: Result) -> dict[str, Any]:
 
 
 def faults(result: Result) -> str:
-    """What was injected, counted."""
+    """What was injected: how often, and how long where it lasts."""
     counts = Counter(recovery.name for recovery in result.recoveries)
-    poison = sum(fault.count for fault in result.plan.faults if fault.name == POISON)
-    return ", ".join([*(f"{n} x {name}" for name, n in counts.items()), *([f"{poison} x {POISON}"] if poison else [])])
+    found = []
+    for fault in result.plan.faults:
+        lasts = f" of {fault.seconds:g} s" if fault.seconds else ""
+        found.append(f"{fault.count if fault.name == POISON else counts[fault.name]} x {fault.name}{lasts}")
+    return ", ".join(found)
 
 
 def _after(found: list[Recovery]) -> str:
-    seconds = [recovery.seconds for recovery in found if recovery.seconds is not None]
     duplicates = [recovery.duplicates for recovery in found]
-    times = (
-        f"first new prediction after {statistics.median(seconds):.2f} s (max {max(seconds):.2f} s)" if seconds else "-"
-    )
-    return f"{times}, {statistics.mean(duplicates):.0f} duplicates (max {max(duplicates)})"
+    return f"{_times(found)}; {statistics.mean(duplicates):.0f} duplicates each (max {max(duplicates)})"
+
+
+def _times(found: list[Recovery]) -> str:
+    seconds = [recovery.seconds for recovery in found if recovery.seconds is not None]
+    return f"{statistics.median(seconds):.2f} s (max {max(seconds):.2f} s)" if seconds else "not measured"
 
 
 def _by_name(result: Result) -> dict[str, list[Recovery]]:
