@@ -90,7 +90,8 @@ class Proxy:
                     time.sleep(self._delay_s + len(chunk) / self._bytes_per_s)
                 self._flows.wait()
                 target.sendall(chunk)
-            target.shutdown(socket.SHUT_WR)
+            if not link.is_reset:
+                target.shutdown(socket.SHUT_WR)
         except OSError:
             link.reset()  # one side has reset the connection, or `cut` has
         if link.is_over():
@@ -102,6 +103,7 @@ class _Link:
     """One connection: both of its sockets, each read by one thread."""
 
     def __init__(self, client: socket.socket, broker: socket.socket) -> None:
+        self.is_reset = False
         self._ends = (client, broker)
         self._readers = 2
         self._lock = threading.Lock()
@@ -109,6 +111,7 @@ class _Link:
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def reset(self) -> None:
+        self.is_reset = True
         for end in self._ends:
             _reset(end)
 
