@@ -248,7 +248,10 @@ class LocalKafka:
             node.choose_ports(listeners, {port for other in self._nodes for port in other.ports.values()})
 
     def _chosen(self, number: int | None) -> list[Node]:
-        return [self._nodes[number - 1]] if number else self._nodes
+        chosen = [node for node in self._nodes if number in (None, node.number)]
+        if not chosen:
+            raise BadConfigurationError(f"there is no node {number}: they are numbered from 1 to {len(self._nodes)}")
+        return chosen
 
     def _end(self, node: int | None, end: Callable[[Node], None]) -> None:
         for chosen in self._chosen(node):
