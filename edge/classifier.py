@@ -118,9 +118,9 @@ def main(
     served = load_model(model, contract, model_sha256)
     log.info("serving %s %s (%s)", served.contract.name, served.sha256, model)
     pubsub = cluster.connect(stop, instance_id)
-    pubsub.create_topic(request_topic, partitions, REQUEST_TOPIC_CONFIG)
-    pubsub.create_topic(prediction_topic, partitions)
-    pubsub.create_topic(dead_letter_topic, 1)
+    pubsub.create_topic(request_topic, partitions, REQUEST_TOPIC_CONFIG, "READ")
+    pubsub.create_topic(prediction_topic, partitions, right="WRITE")
+    pubsub.create_topic(dead_letter_topic, 1, right="WRITE")
     name = f"{group}.{instance_id}"
     guarantee = _guarantee(pubsub.client, delivery, name, commit_interval or COMMIT_INTERVALS_S[delivery])
     source = pubsub.client.open_source(request_topic, group, guarantee.on_revoked)

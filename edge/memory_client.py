@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import cast
 
-from edge.records import Headers, OnDone, OnRevoked, Partition, Record
+from edge.records import Headers, OnDone, OnRevoked, Partition, Record, Right
 
 
 class MemoryClient:
@@ -16,8 +16,8 @@ class MemoryClient:
         self.failures: list[Exception] = []
         self.sinks_opened = 0
 
-    def create_topic(self, name: str, partitions: int, config: Mapping[str, str]) -> bool:
-        """Create a topic; False when it was there already."""
+    def create_topic(self, name: str, partitions: int, config: Mapping[str, str], right: Right | None = None) -> bool:
+        """Create a topic; False when it was there already; everybody has every right."""
         if name in self.topics:
             return False
         self.topics[name] = []
