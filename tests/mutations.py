@@ -1,10 +1,17 @@
 """Ways to damage good input, and to build input that was never good, as hypothesis strategies."""
 
+import json
+from typing import Any
+
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from edge import protobuf
 from edge.errors import BadModelError
 from tests.protobuf import field, varint
+
+SHORT = settings(deadline=5000, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+"""The same few inputs each time, so that the suite finds what it found before; a campaign takes more, at random."""
 
 NUMBERS = st.sampled_from([0, 1, 2, 7, 22, 127, 128, 2**31 - 1, 2**31, 2**32, 2**63 - 1, 2**63, 2**64 - 1])
 
@@ -84,3 +91,41 @@ def _message(children: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
 
 trees: st.SearchStrategy[bytes] = st.recursive(st.binary(max_size=12), _message, max_leaves=40)
 """Protobuf messages of any shape, with ONNX's field numbers and leaves of noise."""
+
+
+JSON_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from([10**400, -1, 256, "\ud800", [], {}, "x" * 2000]),
+    lambda children: st.lists(children, max_size=4) | st.dictionaries(st.text(max_size=4), children, max_size=4),
+    max_leaves=8,
+)
+
+
+def mutated_json(good: bytes) -> st.SearchStrategy[bytes]:
+    """The JSON document `good` with some of its values replaced, removed or repeated."""
+    return st.composite(lambda draw: _mutate_json(draw, good))()
+
+
+def _mutate_json(draw: st.DrawFn, good: bytes) -> bytes:
+    document = json.loads(good)
+    for _ in range(draw(st.integers(1, 3))):
+        document = _replace(draw, document)
+    return json.dumps(document, ensure_ascii=draw(st.booleans())).encode("utf-8", "surrogatepass")
+
+
+def _replace(draw: st.DrawFn, value: Any) -> Any:
+    keys = list(range(len(value))) if isinstance(value, list) else list(value) if isinstance(value, dict) else []
+    if not keys or not draw(st.integers(0, 3)):
+        return draw(JSON_VALUES)
+    key = draw(st.sampled_from(keys))
+    if draw(st.booleans()):
+        value[key] = _replace(draw, value[key])
+    elif draw(st.booleans()) or isinstance(value, dict):
+        del value[key]
+    else:
+        value.insert(key, value[key])
+    return value
