@@ -1,6 +1,7 @@
 """Ways to damage good input, and to build input that was never good, as hypothesis strategies."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -14,6 +15,13 @@ SHORT = settings(deadline=5000, derandomize=True, suppress_health_check=[HealthC
 """The same few inputs each time, so that the suite finds what it found before; a campaign takes more, at random."""
 
 NUMBERS = st.sampled_from([0, 1, 2, 7, 22, 127, 128, 2**31 - 1, 2**31, 2**32, 2**63 - 1, 2**63, 2**64 - 1])
+
+_EXTERNAL = field(13, field(1, b"location") + field(2, b"/etc/passwd"))
+POISON = [
+    _EXTERNAL, field(14, 1), field(7, b"evil"), field(5, _EXTERNAL), field(8, _EXTERNAL), field(5, field(5, _EXTERNAL)),
+    field(7, field(5, _EXTERNAL)), field(6, field(5, _EXTERNAL)), field(1, 10**9), field(14, b"\1"), field(7, b""),
+]  # fmt: skip
+"""Fields that mean harm in one message of ONNX or another: data elsewhere, operators of others, huge dimensions."""
 
 
 def damaged(good: bytes) -> st.SearchStrategy[bytes]:
@@ -54,27 +62,47 @@ def _damage(draw: st.DrawFn, good: bytes) -> bytes:
 
 def _restructure(draw: st.DrawFn, good: bytes, depth: int) -> bytes:
     fields = [(number, value) for number, _, value in protobuf.fields(memoryview(good))]
-    parts = [(n, v if isinstance(v, int) else bytes(v)) for n, v in fields]
-    nested = [i for i, (_, v) in enumerate(parts) if isinstance(v, bytes) and v and _is_message(v)]
-    if nested and depth < 6 and draw(st.integers(0, 4)):
+    parts = [(number, value if isinstance(value, int) else bytes(value)) for number, value in fields]
+    encoded = [field(number, value) for number, value in parts]
+    nested = [i for i, (_, value) in enumerate(parts) if isinstance(value, bytes) and value and _is_message(value)]
+    place = draw(st.integers(0, max(0, len(parts) - 1)))
+    if nested and depth < 8 and draw(st.integers(0, 4)):
         place = draw(st.sampled_from(nested))
         number, value = parts[place]
         assert isinstance(value, bytes)
-        parts[place] = (number, _restructure(draw, value, depth + 1))
-    else:
-        place = draw(st.integers(0, max(0, len(parts) - 1)))
-        match draw(st.sampled_from(["repeat", "drop", "renumber", "resize", "add"])):
-            case "repeat" if parts:
-                parts.insert(place, parts[place])
-            case "drop" if parts:
-                del parts[place]
-            case "renumber" if parts:
-                parts[place] = (draw(st.integers(1, 26)), parts[place][1])
-            case "resize" if parts and isinstance(parts[place][1], int):
-                parts[place] = (parts[place][0], draw(NUMBERS))
-            case _:
-                parts.insert(place, (draw(st.integers(1, 26)), draw(trees | NUMBERS)))
-    return b"".join(field(n, v) for n, v in parts)
+        encoded[place] = field(number, _restructure(draw, value, depth + 1))
+        return b"".join(encoded)
+    match draw(st.sampled_from(["repeat", "drop", "renumber", "resize", "add"])):
+        case "repeat" if parts:
+            encoded.insert(place, encoded[place])
+        case "drop" if parts:
+            del encoded[place]
+        case "renumber" if parts:
+            encoded[place] = field(draw(st.integers(1, 26)), parts[place][1])
+        case "resize" if parts and isinstance(parts[place][1], int):
+            encoded[place] = field(parts[place][0], draw(NUMBERS))
+        case _:
+            encoded.insert(place, field(draw(st.integers(1, 26)), draw(trees | NUMBERS)))
+    return b"".join(encoded)
+
+
+def poisoned(good: bytes) -> Iterator[bytes]:
+    """The protobuf message `good` with each field of POISON, in each encoding, at each end of each message in it."""
+    for poison in POISON:
+        # A tag of one byte as it is; with a bit beyond the 32 that readers keep; longer than need be.
+        for tag in (poison[:1], varint(poison[0] + 2**32), bytes([poison[0] | 0x80, 0x80, 0])):
+            yield from _everywhere(good, tag + poison[1:])
+
+
+def _everywhere(message: bytes, content: bytes) -> Iterator[bytes]:
+    yield content + message
+    yield message + content
+    parts = [(n, v if isinstance(v, int) else bytes(v)) for n, _, v in protobuf.fields(memoryview(message))]
+    encoded = [field(number, value) for number, value in parts]
+    for place, (number, value) in enumerate(parts):
+        if isinstance(value, bytes) and value and _is_message(value):
+            for inner in _everywhere(value, content):
+                yield b"".join([*encoded[:place], field(number, inner), *encoded[place + 1 :]])
 
 
 def _is_message(value: bytes) -> bool:
