@@ -124,14 +124,14 @@ class _Walk:
             _RULES[kind](value)
 
 
-def _check_name(value: memoryview) -> None:
+def _check_name(value: memoryview) -> str:
     if len(value) > MAX_NAME_BYTES:
         raise BadModelError(f"a name in the model has {len(value):,} bytes; at most {MAX_NAME_BYTES:,} are accepted")
+    return _text(value)
 
 
 def _check_domain(value: memoryview) -> None:
-    _check_name(value)
-    domain = _text(value)
+    domain = _check_name(value)
     if domain not in OWN_DOMAINS:
         raise BadModelError(f"the model uses operators of {domain[:100]!r}; only ONNX's own are accepted")
 

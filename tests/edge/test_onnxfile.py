@@ -66,6 +66,7 @@ UNSAFE = {
     "foreign operator in a subgraph": (attribute(field(6, field(1, field(7, b"evil")))), "'evil'"),
     "foreign type": (graph(11, field(2, field(7, field(1, b"evil")))), "'evil'"),
     "functions": (DATA + field(25, field(1, b"f")), "functions inlined"),
+    "a name that is not UTF-8": (graph(1, field(3, b"\xff")), "not UTF-8"),
     "a domain that is not UTF-8": (graph(1, field(7, b"\xff")), "not UTF-8"),
 }
 LARGE = {
