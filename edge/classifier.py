@@ -1,6 +1,7 @@
 """Reads images, predicts, writes predictions: `python -m edge.classifier`."""
 
 import logging
+import os
 import re
 from pathlib import Path
 
@@ -22,7 +23,9 @@ COMMIT_INTERVALS_S = {AT_LEAST_ONCE: 0.1, EXACTLY_ONCE: 0.05}
 
 
 def check_sha256(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-    """A callback that accepts 64 hex digits, or nothing."""
+    """A callback that accepts 64 hex digits, or nothing; a variable that is there but empty pins nothing by mistake."""
+    if value is None:
+        value = os.environ.get("EDGE_MODEL_SHA256")
     if value is not None and not re.fullmatch(r"[0-9A-Fa-f]{64}", value):
         raise click.BadParameter(f"{value[:100]!r} is no SHA-256: 64 hex digits are needed")
     return value
