@@ -103,21 +103,32 @@ def cut(stage: Stage, hold: Hold, _: random.Random) -> int:
 
 def stall(stage: Stage, hold: Hold, _: random.Random) -> int:
     """Let no byte through between classifiers and broker, with all connections open."""
-    stage.cluster.proxy.stall()
-    try:
+    with stage.cluster.proxy.stalled():
         hold()
-    finally:
-        stage.cluster.proxy.heal()
     return time.time_ns()
+
+
+def stall_writes(stage: Stage, hold: Hold, _: random.Random) -> int:
+    """Hold up predictions while all else flows."""
+    with stage.cluster.proxy.writes_stalled():
+        hold()
+    return time.time_ns()
+
+
+def kill_unwritten(stage: Stage, hold: Hold, generator: random.Random) -> int:
+    """SIGKILL one classifier while its predictions are held up: what it has committed too early is lost."""
+    member = generator.choice(stage.members)
+    with member.lock:
+        with stage.cluster.proxy.writes_stalled():
+            hold()
+            member.kill()
+        return member.start()
 
 
 def slow(stage: Stage, hold: Hold, _: random.Random) -> int:
     """Delay and throttle what flows between classifiers and broker."""
-    stage.cluster.proxy.slow(SLOW_S, SLOW_BYTES_PER_S)
-    try:
+    with stage.cluster.proxy.slowed(SLOW_S, SLOW_BYTES_PER_S):
         hold()
-    finally:
-        stage.cluster.proxy.heal()
     return time.time_ns()
 
 
@@ -141,6 +152,8 @@ FAULTS: Mapping[str, Fault] = {
     "full-disk": Fault(full_disk, 1.0),
     "cut": Fault(cut, 0.0, proxied=True),
     "stall": Fault(stall, 5.0, proxied=True),
+    "stall-writes": Fault(stall_writes, 3.0, proxied=True),
+    "kill-unwritten": Fault(kill_unwritten, 1.0, proxied=True),
     "slow": Fault(slow, 5.0, proxied=True),
     "join-and-leave": Fault(join_and_leave, 0.3),
 }
