@@ -94,6 +94,26 @@ def full_disk(stage: Stage, hold: Hold, _: random.Random) -> int:
         return stage.cluster.start()
 
 
+def kill_leader(stage: Stage, hold: Hold, _: random.Random) -> int:
+    """SIGKILL the node that leads the predictions' first partition, of three; the others go on without it."""
+    return _without_leader(stage, hold, stage.cluster.kafka.kill)
+
+
+def move_leader(stage: Stage, hold: Hold, _: random.Random) -> int:
+    """Shut the same node down in order, so that it hands over what it leads and coordinates."""
+    return _without_leader(stage, hold, stage.cluster.kafka.stop)
+
+
+def _without_leader(stage: Stage, hold: Hold, end: Callable[[int], None]) -> int:
+    with stage.cluster.lock:
+        node = stage.cluster.leader(stage.wire.predictions)
+        end(node)
+        ended = time.time_ns()
+        hold()
+        stage.cluster.kafka.start(node)
+        return ended
+
+
 def cut(stage: Stage, hold: Hold, _: random.Random) -> int:
     """Reset all connections of the classifiers."""
     stage.cluster.proxy.cut()
@@ -150,6 +170,8 @@ FAULTS: Mapping[str, Fault] = {
     "kill-broker": Fault(kill_broker, 0.0),
     "stop-broker": Fault(stop_broker, 5.0),
     "full-disk": Fault(full_disk, 1.0),
+    "kill-leader": Fault(kill_leader, 2.0),
+    "move-leader": Fault(move_leader, 2.0),
     "cut": Fault(cut, 0.0, proxied=True),
     "stall": Fault(stall, 5.0, proxied=True),
     "stall-writes": Fault(stall_writes, 3.0, proxied=True),
