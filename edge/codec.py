@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge import npy
-from edge.contract import Contract
+from edge import jsontext, npy
+from edge.contract import MAX_LABELS, Contract
 from edge.errors import BadDataError, BadRequestError
 from edge.records import Headers, Record
 
@@ -28,6 +29,9 @@ REQUEST_TOPIC_CONFIG = {"compression.type": "uncompressed"}
 
 MAX_COPIED_BYTES = 16 * 1024
 """What the key, and all headers together, may hold that are copied from request to prediction."""
+
+PREDICTION_LIMITS = jsontext.Limits(bytes=256 * 1024, depth=8, values=256 * 1024)
+"""A prediction repeats the request's id, which may have MAX_COPIED_BYTES, and up to six times as many when escaped."""
 
 _COPIED = frozenset({REQUEST_ID, CREATED_NS, TRUE_LABEL, "traceparent"})
 _JSON_BYTES_PER_NUMBER = 32
@@ -130,22 +134,44 @@ def decode_prediction(record: Record) -> Prediction:
     Raises: BadDataError when the value is not one of `encode_prediction`'s.
     """
     try:
-        document = json.loads((record.value or b"").decode(), parse_constant=_refuse_constant)
-        # A lone surrogate is JSON, but no text that could be printed: encoding refuses it.
-        json.dumps(document, ensure_ascii=False).encode()
+        document = jsontext.parse(record.value or b"", PREDICTION_LIMITS)
+        if not isinstance(document, dict):
+            raise ValueError("it is no JSON object")
         return Prediction(
-            id=str(document["id"]),
-            class_index=int(document["class"]),
-            label=str(document["label"]),
-            confidence=float(document["confidence"]),
-            model=str(document["model"]),
-            sha256=str(document["sha256"]),
-            queue_ms=float(document["queue_ms"]),
-            infer_ms=float(document["infer_ms"]),
-            batch=int(document["batch"]),
+            id=_text(document, "id"),
+            class_index=_class(document),
+            label=_text(document, "label"),
+            confidence=_number(document, "confidence"),
+            model=_text(document, "model"),
+            sha256=_text(document, "sha256"),
+            queue_ms=_number(document, "queue_ms"),
+            infer_ms=_number(document, "infer_ms"),
+            batch=int(_number(document, "batch")),
         )
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        raise BadDataError(f"{default_id(record)} is no prediction ({type(error).__name__}: {error})") from None
+    except ValueError as error:
+        raise BadDataError(f"{default_id(record)} is no prediction: {error}") from None
+
+
+def _text(document: dict[str, Any], key: str) -> str:
+    value = document.get(key)
+    if not isinstance(value, str):
+        raise ValueError(f"its {key!r} is missing or no text")
+    return value
+
+
+def _number(document: dict[str, Any], key: str) -> float:
+    value = document.get(key)
+    # Compared as it is: a long integer does not fit into a float.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
+        raise ValueError(f"its {key!r} is missing or no number")
+    return float(value)
+
+
+def _class(document: dict[str, Any]) -> int:
+    value = document.get("class")
+    if type(value) is not int or not 0 <= value < MAX_LABELS:
+        raise ValueError(f"its 'class' is missing or no integer below {MAX_LABELS:,}")
+    return value
 
 
 def header(record: Record, name: str) -> str | None:
@@ -238,14 +264,13 @@ def _from_npy(value: bytes, contract: Contract) -> npt.NDArray[Any]:
 
 
 def _from_json(value: bytes, contract: Contract) -> npt.NDArray[Any]:
-    limit = 64 + _JSON_BYTES_PER_NUMBER * math.prod(contract.shape)
-    if len(value) > limit:
-        raise BadRequestError(f"the JSON text has {len(value):,} bytes, more than the {limit:,} of such an image")
+    pixels, rank = math.prod(contract.shape), len(contract.shape) + 2
+    limits = jsontext.Limits(64 + _JSON_BYTES_PER_NUMBER * pixels, rank, (rank + 1) * pixels + rank)
     try:
-        document = json.loads(value, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise BadRequestError(f"the value is not JSON ({type(error).__name__}: {error})") from None
-    shape = _nested_shape(document, len(contract.shape) + 2)
+        document = jsontext.parse(value, limits)
+    except ValueError as error:
+        raise BadRequestError(f"the value cannot be read as the JSON of an image: {error}") from None
+    shape = _nested_shape(document, rank)
     _check_shape(shape, contract)
     numbers = _flatten(document, shape)
     accepted = _is_pixel if contract.dtype == "uint8" else _is_float
@@ -253,10 +278,6 @@ def _from_json(value: bytes, contract: Contract) -> npt.NDArray[Any]:
         wanted = "integers from 0 to 255" if contract.dtype == "uint8" else "numbers of float32"
         raise BadRequestError(f"the JSON lists must hold {wanted}")
     return np.array(numbers, contract.dtype).reshape(contract.shape)
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _nested_shape(document: object, max_rank: int) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ import base64
 import binascii
 import json
 import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -11,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from edge import jsontext
 from edge.errors import BadModelError
 
 METADATA_KEY = "contract"
@@ -22,6 +24,11 @@ LAYOUTS = ("HWC", "CHW", "")
 MAX_RANK = 4
 MAX_INPUT_BYTES = 64 * 1024 * 1024
 MAX_LABELS = 100_000
+MAX_TEXT = 1000
+"""Characters of a name or a label, which are on each prediction."""
+
+LIMITS = jsontext.Limits(bytes=128 * 1024 * 1024, depth=8, values=2_000_000)
+"""Of a contract's JSON: a few golden images, and a probability for each label of each."""
 
 T = TypeVar("T")
 
@@ -98,16 +105,14 @@ class Contract:
         Raises: BadModelError, naming the field, for anything missing, of the wrong type, or contradictory.
         """
         try:
-            document = json.loads(text)
-            # A lone surrogate is JSON, but no text that could be sent: encoding refuses it.
-            json.dumps(document, ensure_ascii=False).encode()
-        except (ValueError, RecursionError) as error:
-            raise BadModelError(f"the model's contract is not JSON ({error})") from None
+            document = jsontext.parse(text if isinstance(text, bytes) else text.encode(), LIMITS)
+        except ValueError as error:
+            raise BadModelError(f"the model's contract cannot be read: {error}") from None
         if not isinstance(document, dict):
             raise BadModelError("the model's contract must be a JSON object")
         if document.get("format", FORMAT) != FORMAT:
             raise BadModelError(
-                f"the model's contract has format {document['format']!r}; this edge reads format {FORMAT}: "
+                f"the model's contract has format {reprlib.repr(document['format'])}; this edge reads format {FORMAT}: "
                 "update the edge, or export the model again"
             )
         return _contract(document)
@@ -117,15 +122,19 @@ def _contract(document: Mapping[str, Any]) -> Contract:
     inputs = _field(document, "input", dict)
     dtype = _field(inputs, "dtype", str)
     if dtype not in DTYPES:
-        raise BadModelError(f"the contract's input.dtype is {dtype!r}; it must be one of {', '.join(DTYPES)}")
+        raise BadModelError(
+            f"the contract's input.dtype is {reprlib.repr(dtype)}; it must be one of {', '.join(DTYPES)}"
+        )
     shape = _shape(_field(inputs, "shape", list), np.dtype(dtype).itemsize)
     layout = _field(inputs, "layout", str, "")
     if layout not in LAYOUTS:
-        raise BadModelError(f"the contract's input.layout is {layout!r}; it must be HWC, CHW or absent")
+        raise BadModelError(f"the contract's input.layout is {reprlib.repr(layout)}; it must be HWC, CHW or absent")
     labels = _labels(_field(document, "labels", list))
     accuracy = document.get("test_accuracy")
     if accuracy is not None and not (_is_number(accuracy) and 0 <= accuracy <= 1):
-        raise BadModelError(f"the contract's test_accuracy is {accuracy!r}; it must be from 0 to 1, or null")
+        raise BadModelError(
+            f"the contract's test_accuracy is {reprlib.repr(accuracy)}; it must be from 0 to 1, or null"
+        )
     return Contract(
         name=_field(document, "name", str),
         input_name=_field(inputs, "name", str),
@@ -152,6 +161,8 @@ def _field(document: Mapping[str, Any], key: str, kind: type[T], default: T | No
         raise BadModelError(f"the contract's {key!r} must be of JSON type {_json_name(kind)}")
     if default is None and not value:
         raise BadModelError(f"the contract's {key!r} is empty")
+    if isinstance(value, str) and key != "image" and not (len(value) <= MAX_TEXT and value.isprintable()):
+        raise BadModelError(f"the contract's {key!r} must have up to {MAX_TEXT:,} printable characters")
     return value
 
 
@@ -165,15 +176,21 @@ def _is_number(value: object) -> bool:
 
 def _shape(values: list[Any], itemsize: int) -> tuple[int, ...]:
     if len(values) > MAX_RANK or not all(type(v) is int and v > 0 for v in values):
-        raise BadModelError(f"the contract's input.shape is {values}; it must be up to {MAX_RANK} positive integers")
+        raise BadModelError(
+            f"the contract's input.shape is {reprlib.repr(values)}; it must be up to {MAX_RANK} positive integers"
+        )
     if math.prod(values) * itemsize > MAX_INPUT_BYTES:
-        raise BadModelError(f"the contract's input.shape is {values}; one image may have {MAX_INPUT_BYTES:,} bytes")
+        raise BadModelError(
+            f"the contract's input.shape is {reprlib.repr(values)}; one image may have {MAX_INPUT_BYTES:,} bytes"
+        )
     return tuple(values)
 
 
 def _labels(values: list[Any]) -> tuple[str, ...]:
     if len(values) > MAX_LABELS or not all(isinstance(v, str) for v in values):
         raise BadModelError(f"the contract's labels must be strings, at most {MAX_LABELS:,} of them")
+    if max(map(len, values)) > MAX_TEXT:
+        raise BadModelError(f"the contract's labels must have up to {MAX_TEXT:,} characters each")
     if len(set(values)) != len(values):
         raise BadModelError("the contract's labels must differ from one another")
     return tuple(values)

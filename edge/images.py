@@ -1,9 +1,11 @@
 """Images from files, for the query app and the bench: `.npz` of {image, label} and IDX."""
 
 import gzip
+import io
 import math
 import zipfile
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from edge import npy
 from edge.errors import BadDataError
 
 IDX_IMAGES, IDX_LABELS = "images-idx3-ubyte", "labels-idx1-ubyte"
-MAX_IDX_BYTES = 4 * 1024**3
+MAX_BYTES = 1024**3
+"""What one array may take, unpacked."""
+
+_ARRAYS = ("image", "label", "label_names")
+_STEP_BYTES = 1024 * 1024
+_DAMAGED = (OSError, EOFError, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -50,20 +58,33 @@ def load_images(path: Path) -> Images:
 
 def _load_npz(path: Path) -> Images:
     try:
-        with path.open("rb") as file:
-            arrays = np.load(file, allow_pickle=False)
-            if not isinstance(arrays, np.lib.npyio.NpzFile):
-                raise BadDataError(f"{path} holds one array; a .npz of 'image' and 'label' is needed")
-            if "image" not in arrays:
-                raise BadDataError(f"{path} has no array 'image'; it has: {', '.join(arrays) or 'none'}")
-            image, label, names = arrays["image"], arrays.get("label"), arrays.get("label_names")
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise BadDataError(f"{path} cannot be read as .npz without pickles ({error})") from None
+        with zipfile.ZipFile(path) as archive:
+            arrays = {name: _member(archive, f"{name}.npy") for name in _ARRAYS if f"{name}.npy" in archive.namelist()}
+            names = ", ".join(name.removesuffix(".npy") for name in archive.namelist()[:10])
+    except BadDataError as error:
+        raise BadDataError(f"{path} cannot be read: {error.message}") from None
+    except (*_DAMAGED, ValueError, zipfile.BadZipFile, RuntimeError) as error:
+        raise BadDataError(f"{path} cannot be read as .npz ({error})") from None
+    if "image" not in arrays:
+        raise BadDataError(f"{path} has no array 'image'; it has: {names or 'none'}")
+    image, label = arrays["image"], arrays.get("label")
     if image.dtype != np.uint8 or image.ndim < 2:
         raise BadDataError(
             f"{path}: 'image' is {image.dtype} of shape {image.shape}; it must be uint8 of (count, height, width, …)"
         )
-    return Images(image, _labels(path, label, len(image)), _names(path, names, label))
+    return Images(image, _labels(path, label, len(image)), _names(path, arrays.get("label_names"), label))
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
+    """One array, which takes as much memory as the directory of the archive says, and no more than MAX_BYTES."""
+    entry = archive.getinfo(name)
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        # Python unpacks the others in steps of unbounded size.
+        raise BadDataError(f"{name} is packed in a way that numpy does not use")
+    if entry.file_size > MAX_BYTES:
+        raise BadDataError(f"{name} has {entry.file_size:,} bytes; at most {MAX_BYTES:,} are accepted")
+    with archive.open(entry) as file:
+        return npy.load(_read(file.read, entry.file_size))
 
 
 def _labels(path: Path, label: npt.NDArray[Any] | None, count: int) -> npt.NDArray[np.integer[Any]] | None:
@@ -83,7 +104,13 @@ def _names(path: Path, names: npt.NDArray[Any] | None, label: npt.NDArray[Any] |
         raise BadDataError(f"{path}: 'label_names' is {names.dtype} of shape {names.shape}; it must be a list of texts")
     if label is not None and label.size and not 0 <= label.min() <= label.max() < len(names):
         raise BadDataError(f"{path}: 'label' runs to {label.max()}, but there are {len(names)} 'label_names'")
-    return tuple(str(name) for name in names)
+    try:
+        # Four bytes of a file need not be a character.
+        texts = [str(name) for name in names]
+        "".join(texts).encode()
+    except ValueError:
+        raise BadDataError(f"{path}: 'label_names' holds what is no text") from None
+    return tuple(texts)
 
 
 def _find_idx(path: Path) -> Path:
@@ -115,11 +142,19 @@ def _read_idx(path: Path, rank: int) -> npt.NDArray[np.uint8]:
                 raise BadDataError(f"{path} is no IDX file of {rank} dimensions of unsigned bytes")
             shape = tuple(int.from_bytes(header[4 + 4 * i : 8 + 4 * i], "big") for i in range(rank))
             size = math.prod(shape)
-            if size > MAX_IDX_BYTES:
-                raise BadDataError(f"{path} says that it holds {shape}: more than {MAX_IDX_BYTES:,} bytes")
-            data = file.read(size + 1)
-    except (OSError, EOFError, zlib.error) as error:
+            if size > MAX_BYTES:
+                raise BadDataError(f"{path} says that it holds {shape}: more than {MAX_BYTES:,} bytes")
+            data = _read(file.read, size + 1)
+    except _DAMAGED as error:
         raise BadDataError(f"{path} cannot be read ({error})") from None
     if len(data) != size:
         raise BadDataError(f"{path} says that it holds {shape}, but has {len(data):,} bytes of {size:,}")
     return np.frombuffer(data, np.uint8).reshape(shape)
+
+
+def _read(read: Callable[[int], bytes], size: int) -> bytes:
+    """Up to `size` bytes, in steps: a single read would allocate whatever a header claims."""
+    buffer = io.BytesIO()
+    while buffer.tell() < size and (step := read(min(_STEP_BYTES, size - buffer.tell()))):
+        buffer.write(step)
+    return buffer.getvalue()

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
+from typing import cast
 
 from edge.records import Headers, OnDone, OnRevoked, Partition, Record
 
@@ -30,6 +31,11 @@ class MemoryClient:
         """A new sink, into which `failures` are dealt one a write."""
         self.sinks_opened += 1
         return MemorySink(self)
+
+    def open_transactional_sink(self, name: str) -> "MemoryTransactionalSink":
+        """The same in transactions; what one left open is dropped with it."""
+        self.sinks_opened += 1
+        return MemoryTransactionalSink(self)
 
     def append(self, topic: str, value: bytes | None, key: bytes | None = None, headers: Headers = ()) -> Record:
         """Put one record into a topic."""
@@ -71,6 +77,15 @@ class MemorySource:
         """Read again from the given offsets."""
         self._position = offsets.get(self._partition, self._position)
 
+    def rewind_to_committed(self) -> None:
+        """Read again from the group's offset."""
+        self._position = self._client.committed.get(self.membership, 0)
+
+    @property
+    def membership(self) -> tuple[str, Partition]:
+        """Where the group keeps its offset."""
+        return self._group, self._partition
+
     def pause(self, paused: bool) -> None:
         """Stop or go on returning records."""
         self._is_paused = paused
@@ -97,3 +112,34 @@ class MemorySink:
 
     def close(self, timeout_s: float) -> None:
         """Nothing is held."""
+
+
+class MemoryTransactionalSink:
+    """Keeps what is written until it is committed; a write or commit takes the next of the client's `failures`."""
+
+    def __init__(self, client: MemoryClient) -> None:
+        self._client = client
+        self._written: list[tuple[str, bytes | None, bytes | None, Headers]] = []
+
+    def begin(self) -> None:
+        """Start a transaction."""
+        self._written.clear()
+
+    def write(self, topic: str, value: bytes | None, key: bytes | None, headers: Headers, on_done: OnDone) -> None:
+        """Add one record to the transaction."""
+        self._written.append((topic, value, key, headers))
+        on_done(self._client.failures.pop(0) if self._client.failures else None)
+
+    def commit(self, offsets: Mapping[Partition, int], membership: object, on_done: OnDone) -> None:
+        """Show everything at once, and commit the offsets."""
+        failure = self._client.failures.pop(0) if self._client.failures else None
+        if failure is None:
+            for record in self._written:
+                self._client.append(*record)
+            group, _ = cast("tuple[str, Partition]", membership)
+            self._client.committed.update({(group, partition): offset for partition, offset in offsets.items()})
+        on_done(failure)
+
+    def close(self, timeout_s: float) -> None:
+        """What is not committed is lost."""
+        self._written.clear()

@@ -1,6 +1,7 @@
 """A model ready to serve: read, hashed, checked against its contract, warmed up."""
 
 import hashlib
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from edge.errors import BadModelError
 
 GOLDEN_TOLERANCE = 1e-3
 """How far a device's probabilities may lie from those at export: processors round differently."""
+
+MAX_MEMORY_BYTES = 1024**3
+"""What onnxruntime may allocate for all models of a process, weights and intermediate results."""
 
 _ORT_TYPES = {"uint8": "tensor(uint8)", "float32": "tensor(float)"}
 
@@ -35,12 +39,16 @@ class Model:
         return np.asarray(probabilities, np.float32)
 
 
-def load_model(path: Path, contract_path: Path | None = None) -> Model:
+def load_model(path: Path, contract_path: Path | None = None, sha256: str | None = None) -> Model:
     """Read a model file; its contract is inside it, or in the JSON file `contract_path`.
 
-    Raises: BadModelError for a file that is missing, no ONNX, unsafe, or at odds with its contract.
+    `sha256`, 64 hex digits, is what the very bytes that are loaded must hash to; they are not parsed otherwise.
+
+    Raises: BadModelError for a file that is missing, not the one named, no ONNX, unsafe, or at odds with its contract.
     """
     data = _read(path, "model")
+    if sha256 is not None and (found := hashlib.sha256(data).hexdigest()) != sha256.lower():
+        raise BadModelError(f"the model file {path} has SHA-256 {found}; --model-sha256 asks for {sha256.lower()}")
     contract = None if contract_path is None else Contract.from_json(_read(contract_path, "contract"))
     return load_model_bytes(data, str(path), contract)
 
@@ -57,14 +65,14 @@ def load_model_bytes(data: bytes, name: str, contract: Contract | None = None) -
 
 
 def _load(data: bytes, contract: Contract | None) -> Model:
-    properties = onnxfile.metadata(data)
+    summary = onnxfile.check(data)
     if contract is None:
-        if METADATA_KEY not in properties:
+        if METADATA_KEY not in summary.metadata:
             raise BadModelError(
                 "the model carries no contract: export it with `python -m export`, or name one with --contract"
             )
-        contract = Contract.from_json(properties[METADATA_KEY])
-    session = _session(data)
+        contract = Contract.from_json(summary.metadata[METADATA_KEY])
+    session = _session(data, summary.nodes)
     _check_signature(session, contract)
     model = Model(session, contract, hashlib.sha256(data).hexdigest()[:12])
     _warm_up(model)
@@ -84,17 +92,36 @@ def _read(path: Path, what: str) -> bytes:
         raise BadModelError(f"the {what} file {path} cannot be read ({error.strerror})") from None
 
 
-def _session(data: bytes) -> onnxruntime.InferenceSession:
+def _session(data: bytes, nodes: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
     # A spinning thread would burn a core while the device waits for requests.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Without this, onnxruntime takes bytes that also look like its own format for that, which was not checked.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    # Constants are computed at load, outside the arena: each node gets its share.
+    share = str(MAX_MEMORY_BYTES // max(1, nodes))
+    options.add_session_config_entry("optimization.constant_folding_max_output_size_in_bytes", share)
+    _limit_memory()
+    options.add_session_config_entry("session.use_env_allocators", "1")
     try:
         return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors share no root of their own
         raise BadModelError(f"onnxruntime cannot load the model ({_first_line(error)})") from None
+
+
+@cache
+def _limit_memory() -> None:
+    """Once a process: let all sessions share one arena that refuses to grow beyond MAX_MEMORY_BYTES.
+
+    A few bytes of ONNX may ask for any amount of memory, by operators whose output's size only running them shows.
+    """
+    memory = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    onnxruntime.create_and_register_allocator(memory, onnxruntime.OrtArenaCfg({"max_mem": MAX_MEMORY_BYTES}))
 
 
 def _check_signature(session: onnxruntime.InferenceSession, contract: Contract) -> None:
@@ -149,4 +176,6 @@ def _warm_up(model: Model) -> None:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0][:300] if str(error) else type(error).__name__
+    line = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
+    # It may quote names of the model, and nothing in a file may steer the terminal.
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line)

@@ -52,6 +52,16 @@ class Source(Protocol):
     def rewind(self, offsets: Mapping[Partition, int]) -> None:
         """Read these partitions again from the given offsets; partitions no longer owned are passed over."""
 
+    def rewind_to_committed(self) -> None:
+        """Read all partitions again from what the group has committed, or from their beginning.
+
+        Raises: EdgeError when the group's coordinator does not answer.
+        """
+
+    @property
+    def membership(self) -> object:
+        """What a transaction needs to know of this member of its group, for a sink of the same client."""
+
     def pause(self, paused: bool) -> None:
         """While paused, `read` returns nothing but stays a member of its group."""
 
@@ -69,6 +79,23 @@ class Sink(Protocol):
         """Settle what can be settled in `timeout_s`, and let go of the connection."""
 
 
+class TransactionalSink(Sink, Protocol):
+    """Writes in transactions: a reader of committed records sees all of one, or nothing; also the offsets in it."""
+
+    def begin(self) -> None:
+        """Start a transaction, to which all writes belong until it is committed.
+
+        Raises: EdgeError when this sink is of no more use.
+        """
+
+    def commit(self, offsets: Mapping[Partition, int], membership: object, on_done: OnDone) -> None:
+        """Start to commit the transaction, and with it the next offset to read of each partition.
+
+        After an error it may or may not have been committed: a new sink of the same name finds out, and the source is
+        then rewound to what is committed.
+        """
+
+
 class Client(Protocol):
     """A connection to a cluster, which makes topics, sources and sinks."""
 
@@ -80,3 +107,6 @@ class Client(Protocol):
 
     def open_sink(self) -> Sink:
         """A new sink."""
+
+    def open_transactional_sink(self, name: str) -> TransactionalSink:
+        """A new sink whose transactions have a name: it ends those that an earlier sink of that name left open."""

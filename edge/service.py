@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.codec import Prediction, Request, decode_request, encode_dead_letter, encode_prediction
-from edge.delivery import Delivery, Ticket
+from edge.delivery import Delivery
 from edge.errors import BadRequestError
 from edge.model import Model
+from edge.progress import Ticket
 from edge.records import Record, Source
 from edge.rejections import Rejections
 
@@ -44,7 +45,7 @@ class _Item:
 
 
 class Service:
-    """Answers requests until told to stop; at least once, in order for each key (see `Delivery`)."""
+    """Answers requests until told to stop, in order for each key; `delivery` is the guarantee."""
 
     def __init__(self, source: Source, delivery: Delivery, model: Model, options: Options) -> None:
         self.counts = Counts()

@@ -67,7 +67,7 @@ BAD: dict[str, tuple[tuple[str, ...], Any, str]] = {
     "no output": (("output",), None, "no 'output'"),
     "no labels": (("labels",), [], "'labels' is empty"),
     "labels of numbers": (("labels",), [1, 2], "labels must be strings"),
-    "labels of half a character": (("labels",), ["a", "\ud800"], "surrogates not allowed"),
+    "labels of half a character": (("labels",), ["a", "\ud800"], "half a character"),
     "labels repeated": (("labels",), ["a", "a"], "must differ"),
     "accuracy above 1": (("test_accuracy",), 90, "test_accuracy is 90"),
     "accuracy a text": (("test_accuracy",), "0.9", "test_accuracy is '0.9'"),
@@ -93,5 +93,5 @@ def test_a_bad_contract_is_refused_by_the_field(name: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "7", "[" * 100_000])
 def test_what_is_no_json_object_is_refused(text: str) -> None:
-    with pytest.raises(BadModelError, match="JSON"):
+    with pytest.raises(BadModelError, match=r"JSON|nests deeper"):
         Contract.from_json(text)

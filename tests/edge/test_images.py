@@ -54,7 +54,7 @@ BAD_NPZ: dict[str, tuple[dict[str, Any], str]] = {
     "labels of floats": ({"image": IMAGE, "label": LABEL * 0.5}, "'label' is float64"),
     "too few names": ({"image": IMAGE, "label": LABEL, "label_names": np.array(["a"])}, "runs to 2"),
     "names of numbers": ({"image": IMAGE, "label": LABEL, "label_names": LABEL}, "list of texts"),
-    "objects": ({"image": np.array([{}], object)}, "without pickles"),
+    "objects": ({"image": np.array([{}], object)}, "no plain number or text"),
 }
 
 
@@ -76,9 +76,9 @@ def npy_header() -> bytes:
 
 
 BAD_FILES = {
-    "noise.npz": (b"noise", "without pickles"),
-    "array.npz": (b"\x93NUMPY\x01\x00" + npy_header(), "holds one array"),
-    "cut.npz": (b"PK\x03\x04", "without pickles"),
+    "noise.npz": (b"noise", "cannot be read as .npz"),
+    "array.npz": (b"\x93NUMPY\x01\x00" + npy_header(), "cannot be read as .npz"),
+    "cut.npz": (b"PK\x03\x04", "cannot be read as .npz"),
     "noise": (b"noise", "no IDX file"),
     "empty": (b"", "no IDX file"),
     "labels-for-images": (idx(LABEL), "no IDX file of 3 dimensions"),

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 from jgo.maven import Artifact
 
-from localkafka import BadConfigurationError, BrokerError, LocalKafka, broker, jars
+from localkafka import BadConfigurationError, BrokerError, LocalKafka, broker, directory, jars, node, ports
 from localkafka.__main__ import main
 from localkafka.jvm import last_lines
 
@@ -73,7 +73,7 @@ def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("no_jars")
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broker, "NEEDED_BYTES", 1 << 60)
+    monkeypatch.setattr(directory, "NEEDED_BYTES", 1 << 60)
     result = run("--port", "0", "--data-dir", str(tmp_path))
     assert result.exit_code == 69
     assert "MB left; Apache Kafka needs" in result.stderr
@@ -161,8 +161,8 @@ def test_a_broker_that_dies_at_its_start_shows_its_last_lines(tmp_path: Path) ->
 @pytest.mark.kafka
 def test_a_port_that_another_process_was_quicker_to_take(taken_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     choices = [taken_port]
-    free_port = broker._free_port
-    monkeypatch.setattr(broker, "_free_port", lambda besides=0: choices.pop() if choices else free_port(besides))
+    free_port = ports.free_port
+    monkeypatch.setattr(node, "free_port", lambda besides: choices.pop() if choices else free_port(besides))
     with LocalKafka() as kafka:
         assert kafka.port != taken_port
         assert choices == []
