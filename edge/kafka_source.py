@@ -10,7 +10,7 @@ import kafka.errors
 
 from edge.errors import BrokerUnavailableError, ConfigurationError, EdgeError, is_fatal
 from edge.kafka_errors import UNDECODABLE, translate
-from edge.kafka_records import flaw_of, tolerate
+from edge.kafka_records import to_record, tolerate
 from edge.kafka_sink import kafka_offsets
 from edge.outage import Outage
 from edge.records import OnDone, OnRevoked, Partition, Record
@@ -69,11 +69,7 @@ class KafkaSource:
         # While its coordinator is away, kafka-python waits for records by polling as fast as it can.
         worked_s = time.thread_time() - worked_s
         self._is_spinning = not polled and worked_s > timeout_s / 4
-        return [
-            Record(Partition(r.topic, r.partition), r.offset, r.timestamp, r.key, r.value, r.headers, flaw_of(r))
-            for records in polled.values()
-            for r in records
-        ]
+        return [to_record(record) for records in polled.values() for record in records]
 
     def commit(self, offsets: Mapping[Partition, int], on_done: OnDone) -> None:
         """Start a commit, one at a time; `on_done` is called from a later `read`."""

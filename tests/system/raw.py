@@ -5,6 +5,7 @@ import socket
 import struct
 from collections.abc import Sequence
 
+from confluent_kafka import Producer
 from crc32c import crc32c
 
 from edge.records import Headers
@@ -86,3 +87,11 @@ def produce(servers: str, topic: str, *batches: bytes) -> None:
         for data in batches:
             error = connection.produce(topic, data)
             assert error == 0, f"the broker refuses a batch with error {error}"
+
+
+def compress(servers: str, topic: str, codec: str, requests: Sequence[tuple[bytes, Headers]]) -> None:
+    """Write one batch as librdkafka compresses it."""
+    producer = Producer({"bootstrap.servers": servers, "compression.type": codec, "linger.ms": 200})
+    for value, headers in requests:
+        producer.produce(topic, value, headers=list(headers), partition=0)
+    assert producer.flush(30) == 0

@@ -8,16 +8,16 @@ import struct
 from collections.abc import Callable
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
 from edge.images import Images
 from edge.pubsub import connect
 from edge.recordbatch import FIRST_OFFSET, LAST_OFFSET, RAW
-from edge.records import Headers, Record
+from edge.records import Record
 from localkafka import LocalKafka
 from tests.system.fuzz import Plan, fuzz, rss_bytes
 from tests.system.processes import Process, wait_until
-from tests.system.raw import GZIP, batch, field, fields, produce, record, varint
+from tests.system.raw import GZIP, batch, compress, field, fields, produce, record, varint
 from tests.system.wire import Wire, wire_on
 
 pytestmark = pytest.mark.kafka
@@ -91,7 +91,12 @@ def test_bad_records_in_hand_made_batches_hide_none_of_their_neighbours(foreign:
 def test_batches_that_cannot_be_unpacked_are_one_dead_letter_each(foreign: Wire, samples: Images) -> None:
     image = samples.image[0].tobytes()
     for number, codec in enumerate(("snappy", "lz4", "zstd", "gzip", "none")):
-        compress(foreign, codec, [(image, [("request-id", str(max(0, number - 3)).encode())])] * (1, 3)[number < 3])
+        compress(
+            foreign.servers,
+            foreign.requests,
+            codec,
+            [(image, [("request-id", str(max(0, number - 3)).encode())])] * (1, 3)[number < 3],
+        )
     bomb = gzip.compress(record(0, bytes(200_000_000)))
     produce(foreign.servers, foreign.requests, batch([b""], GZIP, bomb), batch([good(0, 2, image)]))
     peak: list[int] = []
@@ -111,7 +116,12 @@ def test_a_topic_of_our_own_reads_every_codec(wire: Wire, samples: Images) -> No
     wire.create()
     image = samples.image[0].tobytes()
     for number, codec in enumerate(("snappy", "lz4", "zstd", "gzip")):
-        compress(wire, codec, [(image, [("request-id", str(3 * number + n).encode())]) for n in range(3)])
+        compress(
+            wire.servers,
+            wire.requests,
+            codec,
+            [(image, [("request-id", str(3 * number + n).encode())]) for n in range(3)],
+        )
     assert classify(wire, 12, 0) == []
 
 
@@ -139,11 +149,3 @@ def test_a_batch_that_rots_on_the_brokers_disk_is_one_dead_letter(kafka: LocalKa
 def test_five_thousand_bad_records_among_five_hundred_good_ones(wire: Wire) -> None:
     _, faults = fuzz(wire, Plan(500, 5000, 2))
     assert faults == []
-
-
-def compress(wire: Wire, codec: str, requests: list[tuple[bytes, Headers]]) -> None:
-    """Write one batch as librdkafka compresses it."""
-    producer = Producer({"bootstrap.servers": wire.servers, "compression.type": codec, "linger.ms": 200})
-    for value, headers in requests:
-        producer.produce(wire.requests, value, headers=list(headers), partition=0)
-    assert producer.flush(30) == 0
