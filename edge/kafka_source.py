@@ -9,7 +9,7 @@ import kafka
 import kafka.errors
 
 from edge.errors import BrokerUnavailableError, ConfigurationError, EdgeError, is_fatal
-from edge.kafka_errors import UNDECODABLE, translate
+from edge.kafka_errors import translate
 from edge.kafka_records import to_record, tolerate
 from edge.kafka_sink import kafka_offsets
 from edge.outage import Outage
@@ -46,6 +46,7 @@ class KafkaSource:
         self._fatal: EdgeError | None = None
         self._committing: OnDone | None = None
         self._is_spinning = False
+        self._is_rot_told = False
         self._ill_since: float | None = None
         self._next_look = 0.0
         self._connection = Outage("the connection to Kafka is lost, trying again", "connected to Kafka again")
@@ -62,7 +63,7 @@ class KafkaSource:
         worked_s = time.thread_time()
         try:
             polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
-        except (kafka.errors.KafkaError, *UNDECODABLE) as error:
+        except kafka.errors.KafkaError as error:
             self._wait_after(error)
             return []
         self._reading.note(False)
@@ -182,6 +183,10 @@ class KafkaSource:
         if is_fatal(fault):
             raise fault from error
         self._reading.note(True, error)
+        if isinstance(error, kafka.errors.CorruptRecordError) and not self._is_rot_told:
+            # One partition stands still: reading the others makes the outage look as if it were over.
+            self._is_rot_told = True
+            log.warning("%s: one partition of %r stands still until its log is mended", fault, self._topic)
         time.sleep(_PAUSE_S)
 
     def _current_topic_id(self) -> object:

@@ -3,6 +3,7 @@
 import gzip
 import socket
 import struct
+import time
 from collections.abc import Sequence
 
 from confluent_kafka import Producer
@@ -69,23 +70,30 @@ class Connection:
         self._answers.close()
         self._socket.close()
 
-    def produce(self, topic: str, data: bytes) -> int:
-        """Write one batch to partition 0; returns Kafka's error code, 0 when it was taken."""
+    def produce(self, topic: str, data: bytes, partition: int = 0) -> int:
+        """Write one batch; returns Kafka's error code, 0 when it was taken."""
+        deadline = time.monotonic() + 10
+        # A new topic has no leader at first.
+        while (error := self._produce(topic, data, partition)) in (3, 5, 6) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return error
+
+    def _produce(self, topic: str, data: bytes, partition: int) -> int:
         name = topic.encode()
         request = struct.pack(">hhih", 0, 7, 1, -1)
         request += struct.pack(">hhii", -1, -1, 10_000, 1) + struct.pack(">h", len(name)) + name
-        request += struct.pack(">iii", 1, 0, len(data)) + data
+        request += struct.pack(">iii", 1, partition, len(data)) + data
         self._socket.sendall(struct.pack(">i", len(request)) + request)
         (size,) = struct.unpack(">i", self._answers.read(4))
         (error,) = struct.unpack_from(">h", self._answers.read(size), 4 + 4 + 2 + len(name) + 4 + 4)
         return int(error)
 
 
-def produce(servers: str, topic: str, *batches: bytes) -> None:
+def produce(servers: str, topic: str, *batches: bytes, partition: int = 0) -> None:
     """Write batches, each of which the broker must take."""
     with Connection(servers) as connection:
         for data in batches:
-            error = connection.produce(topic, data)
+            error = connection.produce(topic, data, partition)
             assert error == 0, f"the broker refuses a batch with error {error}"
 
 

@@ -6,6 +6,7 @@ Each good record is answered, in order, also behind a bad one in its batch, and 
 import gzip
 import struct
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
@@ -125,25 +126,42 @@ def test_a_topic_of_our_own_reads_every_codec(wire: Wire, samples: Images) -> No
     assert classify(wire, 12, 0) == []
 
 
+def log_file(kafka: LocalKafka, topic: str) -> Path:
+    """What partition 0 holds, which the broker sends without a look at the records."""
+    return kafka.directory / "data" / f"{topic}-0" / "00000000000000000000.log"
+
+
 def test_a_batch_that_rots_on_the_brokers_disk_is_one_dead_letter(kafka: LocalKafka, samples: Images) -> None:
     wire = wire_on(kafka)
     wire.create()
     image = samples.image[0].tobytes()
-    batches = [batch([good(0, 2 * n, image), good(1, 2 * n + 1, image)]) for n in (0, 1)]
-    produce(wire.servers, wire.requests, batches[0], batch([record(0, b"rot"), record(1, image)]), batches[1])
-    # The broker sends what is in the file, without a look at it.
-    path = kafka.directory / "data" / f"{wire.requests}-0" / "00000000000000000000.log"
-    with path.open("r+b") as log:
-        (length,) = struct.unpack(">i", log.read(12)[8:])
-        log.seek(12 + length)
-        rotten = log.read()
-        at = rotten.index(b"rot")
-        log.seek(12 + length + at)
+    first, last = (batch([good(0, 2 * n, image), good(1, 2 * n + 1, image)]) for n in (0, 1))
+    produce(wire.servers, wire.requests, first, batch([record(0, b"rot"), record(1, image)]), last)
+    with log_file(kafka, wire.requests).open("r+b") as log:
+        at = log.read().index(b"rot")
+        log.seek(at)
         log.write(b"ROT")
     (letter,) = classify(wire, 4, 1)
     assert reason(letter) == "the record batch does not match its CRC"
     assert b"ROT" in (letter.value or b"")
     assert (dict(letter.headers)[FIRST_OFFSET], dict(letter.headers)[LAST_OFFSET]) == (b"2", b"3")
+
+
+def test_a_log_that_the_broker_cannot_read_stops_one_partition_only(kafka: LocalKafka, samples: Images) -> None:
+    wire = wire_on(kafka)
+    wire.create(partitions=2)
+    image = samples.image[0].tobytes()
+    produce(wire.servers, wire.requests, batch([record(0, image)]), batch([record(0, image)]))
+    with log_file(kafka, wire.requests).open("r+b") as log:
+        log.seek(len(batch([record(0, image)])) + 8)
+        log.write(struct.pack(">i", 5))
+    with Process("edge.classifier", *wire.classifier) as classifier:
+        wait_until(lambda: "the broker cannot read its own log there" in classifier.log, "a word about the log")
+        produce(wire.servers, wire.requests, batch([good(0, 1, image)]), partition=1)
+        wait_until(lambda: "1" in wire.answers(), "the answer from the other partition")
+        assert classifier.terminate() == 0
+    assert wire.answers() == [f"{wire.requests}-0-0", "1"]
+    assert classifier.log.count("the broker cannot read") == 1
 
 
 def test_five_thousand_bad_records_among_five_hundred_good_ones(wire: Wire) -> None:
