@@ -9,6 +9,7 @@ from crc32c import crc32c
 from hypothesis import given
 from hypothesis import strategies as st
 from kafka.consumer.fetcher import Fetcher
+from kafka.errors import CorruptRecordError
 from kafka.record import MemoryRecords
 from kafka.structs import TopicPartition
 
@@ -144,6 +145,14 @@ def test_an_aborted_transaction_and_its_marker_stay_hidden() -> None:
     assert len(Consumer().fetch(data)) == 4
     committed = Consumer().fetch(data, isolation_level=1, aborted_transactions=aborted)
     assert committed == [(4, b"a", None), (5, b"b", None)]
+
+
+def test_a_marker_that_cannot_be_read_is_an_error_once_and_not_a_busy_loop() -> None:
+    broken = owned(batch([b"\xff"]), 0x30)
+    part = Consumer()._fetcher.PartitionRecords(0, TP, MemoryRecords(broken), isolation_level=1)
+    with pytest.raises(CorruptRecordError):
+        part.take(1)
+    assert not part
 
 
 def owned(data: bytes, attributes: int) -> bytes:

@@ -1,6 +1,10 @@
 """`python -m edge.deadletter` over a real Kafka: what a classifier rejected is listed, shown and sent once more."""
 
 import json
+import os
+import pty
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +13,7 @@ from edge.images import Images
 from edge.pubsub import connect
 from edge.records import Headers
 from localkafka import LocalKafka
+from tests.paths import ROOT
 from tests.recorder import read_all
 from tests.system.processes import Process, run, wait_until
 from tests.system.raw import compress
@@ -104,6 +109,31 @@ def test_replay_writes_what_is_whole_and_refuses_the_rest(rejected: Wire) -> Non
     origin = ("dead-letter-replayed-from", f"{rejected.dead_letters}-0-0".encode())
     assert (first.value, first.key, list(first.headers)) == (b"short", b"device", [("request-id", b"first"), origin])
     assert second.value == b"\x1b[31m"
+
+
+def test_whoever_sits_at_a_terminal_is_asked(rejected: Wire) -> None:
+    terminal, stdin = pty.openpty()
+    command = [sys.executable, "-m", "edge.deadletter", "replay", "--dead-letter-topic", rejected.dead_letters]
+    with (
+        open(terminal, "w") as answer,  # noqa: PTH123 - a file descriptor
+        subprocess.Popen(
+            [*command, "--bootstrap-servers", rejected.servers],
+            cwd=ROOT,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process,
+    ):
+        os.close(stdin)
+        answer.write("n\n")
+        answer.flush()
+        said, _ = process.communicate(timeout=30)
+    assert said.startswith("Replay 5 dead letters? [y/N]: ")
+    assert "replayed" not in said.partition("Aborted!")[2]
+    assert process.returncode == 1
+    with connect(rejected.servers) as pubsub:
+        assert [record.offset for record in pubsub.client.scan(rejected.requests)] == [0, 1, 2, 3, 5]
 
 
 def test_a_record_replayed_to_its_own_topic_is_rejected_once_more_and_says_from_where(wire: Wire) -> None:
