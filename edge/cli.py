@@ -45,9 +45,9 @@ def check_servers(_: click.Context, __: click.Parameter, value: str | None) -> s
     return value
 
 
-def check_topic(_: click.Context, __: click.Parameter, value: str) -> str:
-    """A callback that accepts what Kafka accepts as the name of a topic."""
-    if value in (".", "..") or not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", value):
+def check_topic(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    """A callback that accepts what Kafka accepts as the name of a topic, or nothing where an option has no default."""
+    if value is not None and (value in (".", "..") or not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", value)):
         raise click.BadParameter(
             f"{value[:100]!r} is no name of a topic: letters, digits, '.', '_' and '-' are allowed"
         )
@@ -235,6 +235,11 @@ def _set_up_logging(_: click.Context, __: click.Parameter, verbosity: int) -> No
     logging.getLogger("edge").setLevel(logging.DEBUG if verbosity else logging.INFO)
     # kafka-python logs each attempt to reconnect, and whole values at DEBUG: never let it go below INFO.
     logging.getLogger("kafka").setLevel(logging.INFO if verbosity > 1 else logging.CRITICAL)
+
+
+def printable(text: str) -> str:
+    """Text that somebody sent, unable to steer the terminal."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 def stop_on_signals() -> threading.Event:

@@ -78,8 +78,7 @@ def _line(prediction: Prediction, true_label: str | None, is_right: bool | None,
     if is_right is not None:
         verdict = "right" if is_right else f"wrong, it is {true_label}"
         line = f"{line}  {verdict:<26}  {score}"
-    # Nothing that somebody sent may steer the terminal.
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line)
+    return cli.printable(line)
 
 
 def _json(true_label: str | None, record: Record) -> str:

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from functools import partial
 from typing import Any
 
@@ -12,10 +12,11 @@ import kafka.errors
 
 from edge.errors import BrokerUnavailableError, EdgeError, NotAuthorisedError, StoppedError, is_fatal
 from edge.kafka_errors import missing_right, translate
+from edge.kafka_scan import scan
 from edge.kafka_sink import KafkaSink, KafkaTransactionalSink
 from edge.kafka_source import KafkaSource
 from edge.probe import find_fault
-from edge.records import OnRevoked, Right
+from edge.records import OnRevoked, Partition, Record, Right
 from edge.security import Security
 from edge.transactions import TRANSACTION_TIMEOUT_S
 
@@ -99,6 +100,18 @@ class KafkaClient:
             metrics_enabled=False,
         )
         return KafkaSource(connect, topic, on_revoked, self.find_fault)
+
+    def scan(self, topic: str, starts: Mapping[Partition, int] | None = None) -> Generator[Record]:
+        """What a topic holds as of now; ends early when the app is stopped."""
+        consumer = self._connect(
+            kafka.KafkaConsumer,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            allow_auto_create_topics=False,
+            metrics_enabled=False,
+        )
+        return scan(consumer, topic, starts, self._stop)
 
     def open_sink(self) -> KafkaSink:
         """A new idempotent producer that waits for all in-sync replicas."""

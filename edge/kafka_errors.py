@@ -5,7 +5,6 @@ import re
 import kafka.errors
 
 from edge.errors import (
-    BadDataError,
     BrokerUnavailableError,
     ConfigurationError,
     EdgeError,
@@ -31,7 +30,6 @@ _MISCONFIGURED = (
     kafka.errors.PolicyViolationError,
     kafka.errors.UnsupportedVersionError,
 )
-UNDECODABLE = (kafka.errors.CorruptRecordError, kafka.errors.UnsupportedCodecError, UnicodeDecodeError)
 
 _RESOURCES = {
     kafka.errors.TopicAuthorizationFailedError: "topic",
@@ -59,8 +57,8 @@ def translate(error: Exception, doing: str) -> EdgeError:
         return ConfigurationError(f"{doing}: the record is larger than the broker or the topic allows ({error})")
     if isinstance(error, _FENCED):
         return FencedError(f"{doing}: another process runs with the same --instance-id ({error})")
-    if isinstance(error, UNDECODABLE):
-        return BadDataError(f"{doing}: a batch of records cannot be decoded ({error})")
+    if isinstance(error, kafka.errors.CorruptRecordError):
+        return BrokerUnavailableError(f"{doing}: the broker cannot read its own log there ({error})")
     if isinstance(error, (*_MISCONFIGURED, TypeError, ValueError)):
         return ConfigurationError(f"{doing}: {error}")
     return BrokerUnavailableError(f"{doing}: {error}")

@@ -16,6 +16,7 @@ from kafka.record.util import calc_crc32c as crc32c
 
 from edge import recordbatch
 from edge.recordbatch import BatchHeader, Decoded
+from edge.records import Partition, Record
 
 log = logging.getLogger(__name__)
 
@@ -25,13 +26,15 @@ _PAUSES_S = (0.1, 0.4)
 
 
 def tolerate(consumer: Any) -> None:
-    """Make a consumer tolerant; `flaw_of` then tells which of its records are flawed."""
+    """Make a consumer tolerant; `to_record` then tells which of its records are flawed."""
     consumer._fetcher.PartitionRecords = partial(_TolerantRecords, _Suspects())
 
 
-def flaw_of(record: Any) -> str | None:
-    """What is wrong with a record of a tolerant consumer, None when nothing is."""
-    return record.headers.flaw if isinstance(record.headers, _FlawedHeaders) else None
+def to_record(record: Any) -> Record:
+    """What a tolerant consumer returned, with its flaw if it has one."""
+    flaw = record.headers.flaw if isinstance(record.headers, _FlawedHeaders) else None
+    partition = Partition(record.topic, record.partition)
+    return Record(partition, record.offset, record.timestamp, record.key, record.value, record.headers, flaw)
 
 
 class _FlawedHeaders(list[tuple[str, bytes | None]]):

@@ -9,8 +9,8 @@ import kafka
 import kafka.errors
 
 from edge.errors import BrokerUnavailableError, ConfigurationError, EdgeError, is_fatal
-from edge.kafka_errors import UNDECODABLE, translate
-from edge.kafka_records import flaw_of, tolerate
+from edge.kafka_errors import translate
+from edge.kafka_records import to_record, tolerate
 from edge.kafka_sink import kafka_offsets
 from edge.outage import Outage
 from edge.records import OnDone, OnRevoked, Partition, Record
@@ -46,6 +46,7 @@ class KafkaSource:
         self._fatal: EdgeError | None = None
         self._committing: OnDone | None = None
         self._is_spinning = False
+        self._is_rot_told = False
         self._ill_since: float | None = None
         self._next_look = 0.0
         self._connection = Outage("the connection to Kafka is lost, trying again", "connected to Kafka again")
@@ -63,18 +64,14 @@ class KafkaSource:
         worked_s = time.thread_time()
         try:
             polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
-        except (kafka.errors.KafkaError, *UNDECODABLE) as error:
+        except kafka.errors.KafkaError as error:
             self._wait_after(error)
             return []
         self._reading.note(False)
         # While its coordinator is away, kafka-python waits for records by polling as fast as it can.
         worked_s = time.thread_time() - worked_s
         self._is_spinning = not polled and worked_s > timeout_s / 4
-        return [
-            Record(Partition(r.topic, r.partition), r.offset, r.timestamp, r.key, r.value, r.headers, flaw_of(r))
-            for records in polled.values()
-            for r in records
-        ]
+        return [to_record(record) for records in polled.values() for record in records]
 
     def commit(self, offsets: Mapping[Partition, int], on_done: OnDone) -> None:
         """Start a commit, one at a time; `on_done` is called from a later `read`."""
@@ -196,6 +193,10 @@ class KafkaSource:
         if is_fatal(fault):
             raise fault from error
         self._reading.note(True, error)
+        if isinstance(error, kafka.errors.CorruptRecordError) and not self._is_rot_told:
+            # One partition stands still: reading the others makes the outage look as if it were over.
+            self._is_rot_told = True
+            log.warning("%s: one partition of %r stands still until its log is mended", fault, self._topic)
         time.sleep(_PAUSE_S)
 
     def _current_topic_id(self) -> object:

@@ -1,9 +1,10 @@
 """A cluster in memory behind the protocols of `records`, for unit tests; its writes can be made to fail."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from typing import cast
 
+from edge.errors import ConfigurationError
 from edge.records import Headers, OnDone, OnRevoked, Partition, Record, Right
 
 
@@ -26,6 +27,12 @@ class MemoryClient:
     def open_source(self, topic: str, group: str, on_revoked: OnRevoked) -> "MemorySource":
         """Read the topic from the group's offset."""
         return MemorySource(self, topic, group, on_revoked)
+
+    def scan(self, topic: str, starts: Mapping[Partition, int] | None = None) -> Generator[Record]:
+        """What a topic holds as of now."""
+        if topic not in self.topics:
+            raise ConfigurationError(f"there is no topic {topic!r}")
+        yield from self.topics[topic][(starts or {}).get(Partition(topic, 0), 0) :]
 
     def open_sink(self) -> "MemorySink":
         """A new sink, into which `failures` are dealt one a write."""

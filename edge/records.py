@@ -1,6 +1,6 @@
 """What travels: records, and the two protocols behind which a Kafka client sits."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 Right = Literal["READ", "WRITE"]
@@ -105,6 +105,12 @@ class Client(Protocol):
 
     def open_source(self, topic: str, group: str, on_revoked: OnRevoked) -> Source:
         """Join the consumer group and read the topic, from its earliest record when the group has no offset."""
+
+    def scan(self, topic: str, starts: Mapping[Partition, int] | None = None) -> Generator[Record]:
+        """What a topic holds as of now, outside of any group, or of some partitions from the given offsets on.
+
+        Raises: ConfigurationError when there is no such topic, BrokerUnavailableError when it cannot be read on.
+        """
 
     def open_sink(self) -> Sink:
         """A new sink."""

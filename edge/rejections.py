@@ -17,6 +17,11 @@ MAX_KINDS = 20
 _PARTICULAR = re.compile(r"'.*'|\".*\"|\(.*\)|\d[\d,.]*")
 
 
+def kind_of(reason: str) -> str:
+    """What reasons of the same kind have in common."""
+    return _PARTICULAR.sub("", reason)
+
+
 class Rejections:
     """Counts dead letters by kind of reason; the reason itself is in each dead letter."""
 
@@ -28,7 +33,7 @@ class Rejections:
 
     def note(self, record: Record, error: BadRequestError) -> None:
         """Log one rejected record, or count it for the next summary."""
-        kind = _PARTICULAR.sub("", str(error))
+        kind = kind_of(str(error))
         if kind not in self._told and len(self._told) >= MAX_KINDS:
             kind = "any other"
         told = self._told[kind] = self._told.get(kind, 0) + 1

@@ -9,11 +9,12 @@ from crc32c import crc32c
 from hypothesis import given
 from hypothesis import strategies as st
 from kafka.consumer.fetcher import Fetcher
+from kafka.errors import CorruptRecordError
 from kafka.record import MemoryRecords
 from kafka.structs import TopicPartition
 
 from edge import kafka_records
-from edge.kafka_records import ATTEMPTS, flaw_of, tolerate
+from edge.kafka_records import ATTEMPTS, to_record, tolerate
 from edge.recordbatch import FIRST_OFFSET
 from tests.system.raw import batch, field, record
 
@@ -37,7 +38,7 @@ class Consumer:
         while part:
             taken += part.take(2)
         self.position = part.next_fetch_offset
-        return [(r.offset, r.value, flaw_of(r)) for r in taken]
+        return [(r.offset, r.value, to_record(r).flaw) for r in taken]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -144,6 +145,14 @@ def test_an_aborted_transaction_and_its_marker_stay_hidden() -> None:
     assert len(Consumer().fetch(data)) == 4
     committed = Consumer().fetch(data, isolation_level=1, aborted_transactions=aborted)
     assert committed == [(4, b"a", None), (5, b"b", None)]
+
+
+def test_a_marker_that_cannot_be_read_is_an_error_once_and_not_a_busy_loop() -> None:
+    broken = owned(batch([b"\xff"]), 0x30)
+    part = Consumer()._fetcher.PartitionRecords(0, TP, MemoryRecords(broken), isolation_level=1)
+    with pytest.raises(CorruptRecordError):
+        part.take(1)
+    assert not part
 
 
 def owned(data: bytes, attributes: int) -> bytes:
