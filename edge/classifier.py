@@ -1,6 +1,7 @@
 """Reads images, predicts, writes predictions: `python -m edge.classifier`."""
 
 import logging
+import os
 import re
 from pathlib import Path
 
@@ -22,7 +23,9 @@ COMMIT_INTERVALS_S = {AT_LEAST_ONCE: 0.1, EXACTLY_ONCE: 0.05}
 
 
 def check_sha256(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-    """A callback that accepts 64 hex digits, or nothing."""
+    """A callback that accepts 64 hex digits, or nothing; a variable that is there but empty pins nothing by mistake."""
+    if value is None:
+        value = os.environ.get("EDGE_MODEL_SHA256")
     if value is not None and not re.fullmatch(r"[0-9A-Fa-f]{64}", value):
         raise click.BadParameter(f"{value[:100]!r} is no SHA-256: 64 hex digits are needed")
     return value
@@ -118,9 +121,9 @@ def main(
     served = load_model(model, contract, model_sha256)
     log.info("serving %s %s (%s)", served.contract.name, served.sha256, model)
     pubsub = cluster.connect(stop, instance_id)
-    pubsub.create_topic(request_topic, partitions, REQUEST_TOPIC_CONFIG)
-    pubsub.create_topic(prediction_topic, partitions)
-    pubsub.create_topic(dead_letter_topic, 1)
+    pubsub.create_topic(request_topic, partitions, REQUEST_TOPIC_CONFIG, "READ")
+    pubsub.create_topic(prediction_topic, partitions, right="WRITE")
+    pubsub.create_topic(dead_letter_topic, 1, right="WRITE")
     name = f"{group}.{instance_id}"
     guarantee = _guarantee(pubsub.client, delivery, name, commit_interval or COMMIT_INTERVALS_S[delivery])
     source = pubsub.client.open_source(request_topic, group, guarantee.on_revoked)

@@ -145,14 +145,14 @@ def decode_prediction(record: Record) -> Prediction:
             raise ValueError("it is no JSON object")
         return Prediction(
             id=_text(document, "id"),
-            class_index=_class(document),
+            class_index=_integer(document, "class"),
             label=_text(document, "label"),
             confidence=_number(document, "confidence"),
             model=_text(document, "model"),
             sha256=_text(document, "sha256"),
             queue_ms=_number(document, "queue_ms"),
             infer_ms=_number(document, "infer_ms"),
-            batch=int(_number(document, "batch")),
+            batch=_integer(document, "batch"),
         )
     except ValueError as error:
         raise BadDataError(f"{default_id(record)} is no prediction: {error}") from None
@@ -173,10 +173,10 @@ def _number(document: dict[str, Any], key: str) -> float:
     return float(value)
 
 
-def _class(document: dict[str, Any]) -> int:
-    value = document.get("class")
-    if type(value) is not int or not 0 <= value < MAX_LABELS:
-        raise ValueError(f"its 'class' is missing or no integer below {MAX_LABELS:,}")
+def _integer(document: dict[str, Any], key: str) -> int:
+    value = document.get(key)
+    if type(value) is not int or not 0 <= value <= MAX_LABELS:
+        raise ValueError(f"its {key!r} is missing or no integer from 0 to {MAX_LABELS:,}")
     return value
 
 

@@ -58,7 +58,7 @@ def main(
     stop = cli.stop_on_signals()
     score, count = Score(), 0
     with cluster.connect(stop) as pubsub:
-        pubsub.create_topic(prediction_topic, partitions)
+        pubsub.create_topic(prediction_topic, partitions, right="READ")
         for record in pubsub.subscribe(prediction_topic, group, limit):
             count += 1
             try:

@@ -28,7 +28,7 @@ def produce(topic: str, interval: float, cluster: Cluster) -> None:
     """Write the integers 1 to 100, one each interval."""
     stop = cli.stop_on_signals()
     with cluster.connect(stop) as pubsub:
-        pubsub.create_topic(topic)
+        pubsub.create_topic(topic, right="WRITE")
         for number in range(FIRST, LAST + 1):
             pubsub.write(topic, str(number).encode())
             pubsub.flush()
@@ -47,7 +47,7 @@ def consume(topic: str, group: str, limit: int | None, cluster: Cluster) -> None
     """Read the integers and print them."""
     stop = cli.stop_on_signals()
     with cluster.connect(stop) as pubsub:
-        pubsub.create_topic(topic)
+        pubsub.create_topic(topic, right="READ")
         for record in pubsub.subscribe(topic, group, limit):
             click.echo(f"read {(record.value or b'').decode('utf-8', 'replace')}")
 

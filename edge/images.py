@@ -3,6 +3,7 @@
 import gzip
 import io
 import math
+import sys
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -104,13 +105,11 @@ def _names(path: Path, names: npt.NDArray[Any] | None, label: npt.NDArray[Any] |
         raise BadDataError(f"{path}: 'label_names' is {names.dtype} of shape {names.shape}; it must be a list of texts")
     if label is not None and label.size and not 0 <= label.min() <= label.max() < len(names):
         raise BadDataError(f"{path}: 'label' runs to {label.max()}, but there are {len(names)} 'label_names'")
-    try:
-        # Four bytes of a file need not be a character.
-        texts = [str(name) for name in names]
-        "".join(texts).encode()
-    except ValueError:
-        raise BadDataError(f"{path}: 'label_names' holds what is no text") from None
-    return tuple(texts)
+    codes = np.frombuffer(names.astype(names.dtype.newbyteorder("=")).tobytes(), np.uint32)
+    # Four bytes of a file need not be a character, and numpy does not look.
+    if ((codes > sys.maxunicode) | ((codes >= 0xD800) & (codes <= 0xDFFF))).any():
+        raise BadDataError(f"{path}: 'label_names' holds what is no text")
+    return tuple(str(name) for name in names)
 
 
 def _find_idx(path: Path) -> Path:

@@ -10,13 +10,13 @@ from typing import Any
 import kafka
 import kafka.errors
 
-from edge.errors import BrokerUnavailableError, EdgeError, StoppedError, is_fatal
-from edge.kafka_errors import translate
+from edge.errors import BrokerUnavailableError, EdgeError, NotAuthorisedError, StoppedError, is_fatal
+from edge.kafka_errors import missing_right, translate
 from edge.kafka_scan import scan
 from edge.kafka_sink import KafkaSink, KafkaTransactionalSink
 from edge.kafka_source import KafkaSource
 from edge.probe import find_fault
-from edge.records import OnRevoked, Partition, Record
+from edge.records import OnRevoked, Partition, Record, Right
 from edge.security import Security
 from edge.transactions import TRANSACTION_TIMEOUT_S
 
@@ -61,21 +61,26 @@ class KafkaClient:
         self._stop = stop or threading.Event()
         self._wait_for_broker(broker_wait_s)
 
-    def create_topic(self, name: str, partitions: int, config: Mapping[str, str]) -> bool:
+    def create_topic(self, name: str, partitions: int, config: Mapping[str, str], right: Right | None = None) -> bool:
         """Create a topic; False when it was there already, which `config` then does not change."""
         admin = self._connect(kafka.KafkaAdminClient)
+        new = {name: {"num_partitions": partitions, "configs": dict(config)}}
+        doing = f"looking for the topic {name!r}"
         try:
-            if name in admin.list_topics():
-                self._compare_config(admin, name, config)
-                return False
-            admin.create_topics({name: {"num_partitions": partitions, "configs": dict(config)}}, wait_for_metadata=True)
+            is_new = not _is_there(admin, name, right)
+            if is_new:
+                doing = f"creating the topic {name!r}"
+                admin.create_topics(new, wait_for_metadata=True)
+                _is_there(admin, name, right)
+            else:
+                _compare_config(admin, name, config)
         except kafka.errors.TopicAlreadyExistsError:
             return False
         except kafka.errors.KafkaError as error:
-            raise translate(error, f"creating the topic {name!r}") from error
+            raise translate(error, doing) from error
         finally:
             admin.close()
-        return True
+        return is_new
 
     def open_source(self, topic: str, group: str, on_revoked: OnRevoked) -> KafkaSource:
         """Join the group and read the topic, from its earliest record when the group has no offset."""
@@ -172,14 +177,29 @@ class KafkaClient:
             if self._stop.wait(_PROBE_S):
                 raise StoppedError("stopped while waiting for a Kafka broker")
 
-    @staticmethod
-    def _compare_config(admin: Any, name: str, config: Mapping[str, str]) -> None:
-        resource = kafka.admin.ConfigResource(kafka.admin.ConfigResourceType.TOPIC, name)
-        found = admin.describe_configs([resource], config_filter="all")["topic"][name]
-        for key, wanted in config.items():
-            value = found.get(key, {}).get("value")
-            if value != wanted:
-                log.warning("the topic %r was made elsewhere, with %s=%s; %s is advised", name, key, value, wanted)
+
+def _is_there(admin: Any, name: str, right: Right | None) -> bool:
+    """Whether a topic exists; raises NotAuthorisedError when it may not be used in that way."""
+    (topic,) = admin.describe_topics([name])
+    error = kafka.errors.for_code(topic["error_code"])
+    if error is kafka.errors.UnknownTopicOrPartitionError:
+        return False
+    if error is kafka.errors.TopicAuthorizationFailedError:
+        raise NotAuthorisedError(missing_right(f"DESCRIBE and {right}" if right else "DESCRIBE", f"topic {name!r}"))
+    # Right after its creation a topic may have no leader yet, which is no reason to create it again.
+    if right is not None and right not in (topic.get("authorized_operations") or [right]):
+        raise NotAuthorisedError(missing_right(right, f"topic {name!r}"))
+    return True
+
+
+def _compare_config(admin: Any, name: str, config: Mapping[str, str]) -> None:
+    resource = kafka.admin.ConfigResource(kafka.admin.ConfigResourceType.TOPIC, name)
+    found = admin.describe_configs([resource], config_filter="all")["topic"][name]
+    # Without the right DESCRIBE_CONFIGS there is nothing to compare, and nothing that would be worth a warning.
+    for key, wanted in config.items() if found else ():
+        value = found.get(key, {}).get("value")
+        if value != wanted:
+            log.warning("the topic %r was made elsewhere, with %s=%s; %s is advised", name, key, value, wanted)
 
 
 def _security_options(security: Security) -> dict[str, Any]:

@@ -60,6 +60,7 @@ class KafkaSource:
         if self._is_spinning:
             time.sleep(_PAUSE_S)
             timeout_s = _SPIN_PROBE_S
+        self._finish_joining()
         worked_s = time.thread_time()
         try:
             polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
@@ -177,6 +178,15 @@ class KafkaSource:
             committing(BrokerUnavailableError("the Kafka client was replaced"))
         self._is_spinning, self._ill_since = False, None
         self._subscribe()
+
+    def _finish_joining(self) -> None:
+        """Keep a rebalance going that a poll's time-out has interrupted.
+
+        kafka-python 3.0.12 forgets one that new metadata had started: it then neither heartbeats nor fetches, for ever.
+        """
+        coordinator = self._consumer._coordinator
+        if coordinator.rejoining:
+            coordinator.request_rejoin()
 
     def _wait_after(self, error: Exception) -> None:
         fault = translate(error, "reading")

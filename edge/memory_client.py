@@ -5,7 +5,7 @@ from collections.abc import Generator, Mapping
 from typing import cast
 
 from edge.errors import ConfigurationError
-from edge.records import Headers, OnDone, OnRevoked, Partition, Record
+from edge.records import Headers, OnDone, OnRevoked, Partition, Record, Right
 
 
 class MemoryClient:
@@ -17,8 +17,8 @@ class MemoryClient:
         self.failures: list[Exception] = []
         self.sinks_opened = 0
 
-    def create_topic(self, name: str, partitions: int, config: Mapping[str, str]) -> bool:
-        """Create a topic; False when it was there already."""
+    def create_topic(self, name: str, partitions: int, config: Mapping[str, str], right: Right | None = None) -> bool:
+        """Create a topic; False when it was there already; everybody has every right."""
         if name in self.topics:
             return False
         self.topics[name] = []

@@ -107,7 +107,8 @@ def _session(data: bytes, nodes: int) -> onnxruntime.InferenceSession:
     _limit_memory()
     options.add_session_config_entry("session.use_env_allocators", "1")
     try:
-        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        # Falling back to another provider would print to stdout, and there is none.
+        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"], enable_fallback=False)
     except Exception as error:  # onnxruntime's errors share no root of their own
         raise BadModelError(f"onnxruntime cannot load the model ({_first_line(error)})") from None
 

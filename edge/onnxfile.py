@@ -1,8 +1,8 @@
 """A bounded walk over an ONNX file, before onnxruntime sees it: finds the metadata and refuses what is not harmless.
 
-Messages and field numbers are those of onnx.proto in the ONNX specification, IR version 14. A field that is not in it
-is refused, and so is one that stands twice where the specification has it once (a reader would merge the two, and see
-what neither says), or one of another wire type (which a reader skips). So onnxruntime reads what was checked here.
+A field that is not in ONNX's schema is refused, and so is one that stands twice where the schema has it once (a reader
+would merge the two, and see what neither says), or one of another wire type (which a reader skips). So onnxruntime
+reads what was checked here.
 """
 
 import math
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from edge import protobuf
 from edge.errors import BadModelError
+from edge.onnxschema import SCHEMA
 from edge.protobuf import Value
 
 MAX_MODEL_BYTES = 256 * 1024 * 1024
@@ -25,44 +26,6 @@ MAX_DIMENSION = 2**31 - 1
 MAX_SPARSE_ELEMENTS = 2**24
 OWN_DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml"})
 
-# message → {field number: what it holds}, a * where it may be repeated. What is not the name of another message is:
-# int, float, double (packed or not where repeated); name (bounded) and bytes (bounded by the file alone);
-# domain, external, location and function, which have rules of their own below.
-_MESSAGES = {
-    "model": "1:int 2:name 3:name 4:name 5:int 6:bytes 7:graph 8:opset* 14:entry* 20:training* 25:function* 26:device*",
-    "opset": "1:name 2:int",
-    "entry": "1:name 2:bytes",
-    "training": "1:graph 2:graph 3:entry* 4:entry*",
-    "device": "1:name 2:int 3:name*",
-    "graph": "1:node* 2:name 5:tensor* 10:bytes 11:value* 12:value* 13:value* 14:annotation* 15:sparse* 16:entry*",
-    "node": "1:name* 2:name* 3:name 4:name 5:attribute* 6:bytes 7:domain 8:name 9:entry* 10:placement*",
-    "attribute": "1:name 2:float 3:int 4:bytes 5:tensor 6:graph 7:float* 8:int* 9:bytes* 10:tensor* 11:graph* "
-    "13:bytes 14:type 15:type* 20:int 21:name 22:sparse 23:sparse*",
-    "tensor": "1:int* 2:int 3:segment 4:float* 5:int* 6:bytes* 7:int* 8:name 9:bytes 10:double* 11:int* 12:bytes "
-    "13:external* 14:location 16:entry*",
-    "segment": "1:int 2:int",
-    "sparse": "1:tensor 2:tensor 3:int*",
-    "annotation": "1:name 2:entry*",
-    "value": "1:name 2:type 3:bytes 4:entry*",
-    "type": "1:tensor_type 4:element_type 5:map_type 6:name 7:opaque 8:tensor_type 9:element_type",
-    "tensor_type": "1:int 2:shape",
-    "element_type": "1:type",
-    "map_type": "1:int 2:type",
-    "opaque": "1:domain 2:name",
-    "shape": "1:dimension*",
-    "dimension": "1:int 2:name 3:name",
-    "placement": "1:name 2:sharding* 3:int",
-    "sharding": "1:name 2:int* 3:group* 4:sharded*",
-    "group": "1:int 2:int*",
-    "sharded": "1:int 2:simple*",
-    "simple": "1:int 2:name 3:int",
-}
-_SCHEMA = {
-    message: {
-        int(number): (kind.rstrip("*"), kind.endswith("*")) for number, kind in (f.split(":") for f in text.split())
-    }
-    for message, text in _MESSAGES.items()
-}
 _WIRE_TYPES = {
     "int": protobuf.VARINT, "location": protobuf.VARINT, "float": protobuf.FIXED32, "double": protobuf.FIXED64,
 }  # fmt: skip
@@ -125,7 +88,7 @@ class _Walk:
     def message(self, message: memoryview, name: str, depth: int) -> None:
         if depth > MAX_DEPTH:
             raise BadModelError(f"the model nests its graphs deeper than {MAX_DEPTH} levels")
-        schema = _SCHEMA[name]
+        schema = SCHEMA[name]
         seen = set()
         for number, wire_type, value in protobuf.fields(message):
             self._fields += 1
@@ -155,20 +118,20 @@ class _Walk:
         if isinstance(value, int):
             if kind == "location" and value:
                 raise BadModelError("the model keeps weights in another file; export it as one file")
-        elif kind in _SCHEMA:
+        elif kind in SCHEMA:
             self.message(value, kind, depth + 1)
         elif kind in _RULES:
             _RULES[kind](value)
 
 
-def _check_name(value: memoryview) -> None:
+def _check_name(value: memoryview) -> str:
     if len(value) > MAX_NAME_BYTES:
         raise BadModelError(f"a name in the model has {len(value):,} bytes; at most {MAX_NAME_BYTES:,} are accepted")
+    return _text(value)
 
 
 def _check_domain(value: memoryview) -> None:
-    _check_name(value)
-    domain = _text(value)
+    domain = _check_name(value)
     if domain not in OWN_DOMAINS:
         raise BadModelError(f"the model uses operators of {domain[:100]!r}; only ONNX's own are accepted")
 

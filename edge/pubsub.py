@@ -14,7 +14,7 @@ from types import TracebackType
 
 from edge.errors import BrokerUnavailableError
 from edge.outage import Outage
-from edge.records import Client, Headers, Partition, Record, Sink, Source
+from edge.records import Client, Headers, Partition, Record, Right, Sink, Source
 from edge.security import Security
 
 COMMIT_INTERVAL_S = 0.5
@@ -70,9 +70,14 @@ class PubSub:
     ) -> None:
         self._close(is_settling=error is None)
 
-    def create_topic(self, name: str, partitions: int = 1, config: Mapping[str, str] | None = None) -> bool:
-        """Create a topic; False when it was there already."""
-        return self.client.create_topic(name, partitions, config or {})
+    def create_topic(
+        self, name: str, partitions: int = 1, config: Mapping[str, str] | None = None, right: Right | None = None
+    ) -> bool:
+        """Create a topic; False when it was there already.
+
+        Raises: NotAuthorisedError when it cannot be created, or when `right`, READ or WRITE, on it is missing.
+        """
+        return self.client.create_topic(name, partitions, config or {}, right)
 
     def write(self, topic: str, value: bytes | None, key: bytes | None = None, headers: Headers = ()) -> None:
         """Start to write one record; records with the same key keep their order.

@@ -60,7 +60,7 @@ def main(
     source = load_images(images)
     order = _order(len(source.image), seed if shuffle else None)
     with cluster.connect(stop) as pubsub:
-        pubsub.create_topic(request_topic, partitions, REQUEST_TOPIC_CONFIG)
+        pubsub.create_topic(request_topic, partitions, REQUEST_TOPIC_CONFIG, "WRITE")
         sent = 0
         next_s = time.monotonic()
         while sent != limit and not stop.wait(max(0.0, next_s - time.monotonic())):

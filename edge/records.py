@@ -1,8 +1,9 @@
 """What travels: records, and the two protocols behind which a Kafka client sits."""
 
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
+Right = Literal["READ", "WRITE"]
 Headers = Sequence[tuple[str, bytes | None]]
 OnDone = Callable[[Exception | None], None]
 """Called once a write is settled: with None when the broker has it, else with the error; maybe on another thread."""
@@ -99,8 +100,8 @@ class TransactionalSink(Sink, Protocol):
 class Client(Protocol):
     """A connection to a cluster, which makes topics, sources and sinks."""
 
-    def create_topic(self, name: str, partitions: int, config: Mapping[str, str]) -> bool:
-        """Create a topic; False when it was there already."""
+    def create_topic(self, name: str, partitions: int, config: Mapping[str, str], right: Right | None = None) -> bool:
+        """Create a topic; False when it was there already. Raises NotAuthorisedError when `right` on it is missing."""
 
     def open_source(self, topic: str, group: str, on_revoked: OnRevoked) -> Source:
         """Join the consumer group and read the topic, from its earliest record when the group has no offset."""

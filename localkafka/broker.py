@@ -11,8 +11,7 @@ from localkafka import rights
 from localkafka.directory import DataDirectory
 from localkafka.errors import BadConfigurationError, BrokerError
 from localkafka.jars import class_path
-from localkafka.jvm import Watcher
-from localkafka.node import Java, Node
+from localkafka.node import Java, Node, start_nodes
 from localkafka.ports import HOST
 from localkafka.properties import server_properties
 from localkafka.security import (
@@ -68,7 +67,6 @@ class LocalKafka:
         self._nodes = [
             Node(number, port if number == 1 else 0, temporary=data_dir is None) for number in range(1, nodes + 1)
         ]
-        self._watcher: Watcher | None = None
         self._security: Security | None = None
         self._has_users = False
 
@@ -122,8 +120,11 @@ class LocalKafka:
         Raises: BadConfigurationError for a port or data directory that cannot be used, BrokerError for a broker
         that cannot be fetched or does not start.
         """
+        stopped = [chosen for chosen in self._chosen(node) if chosen.pid is None]
+        if not stopped:
+            return
         try:
-            self._start([chosen for chosen in self._chosen(node) if chosen.pid is None])
+            self._start(stopped)
         except OSError as error:
             self.close()
             raise BrokerError(f"cannot start Apache Kafka: {error}") from None
@@ -163,9 +164,6 @@ class LocalKafka:
         else:
             self.stop()
         self._directory.remove()
-        if self._watcher is not None:
-            self._watcher.end()
-            self._watcher = None
 
     def wait(self) -> NoReturn:
         """Wait until the broker stops by itself.
@@ -201,10 +199,10 @@ class LocalKafka:
         return f"{HOST}:{self._nodes[0].ports[ADMIN]}", self._security
 
     def _start(self, nodes: list[Node]) -> None:
-        java_classes = os.pathsep.join(map(str, class_path()))
+        classes = os.pathsep.join(map(str, class_path()))
         chosen = [(node, dict(node.ports)) for node in nodes]
         try:
-            self._run(nodes, java_classes)
+            self._run(nodes, classes)
         except BrokerError as error:
             if PORT_TAKEN not in error.message:
                 raise
@@ -212,26 +210,18 @@ class LocalKafka:
             for node, ports in chosen:
                 node.kill()
                 node.ports = ports
-            self._run(nodes, java_classes)
+            self._run(nodes, classes)
 
     def _run(self, nodes: list[Node], classes: str) -> None:
         self._choose_ports(nodes)
         cluster = self._directory.take(len(self._nodes))
-        if self._watcher is None:
-            self._watcher = Watcher(self.directory if self._directory.is_temporary else None)
         if self._tls or self._sasl:
             self._security = self._security or secure(self.directory, tls=self._tls, sasl=self._sasl, users=self._users)
             write_environment(self.directory, self._security, self.bootstrap_servers)
-        java = Java(classes, self._low_latency, self._watcher)
+        java = Java(classes, self._low_latency, self._directory.watcher())
         for node in nodes:
             self._prepare(node)
-            node.begin_format(java, cluster)
-        for node in nodes:
-            node.end_format()
-        for node in nodes:
-            node.run(java)
-        for node in nodes:
-            node.wait_until_ready()
+        start_nodes(nodes, java, cluster)
         if self._security is not None and not self._has_users:
             rights.set_up(*self._administration())
             self._has_users = True
@@ -248,7 +238,10 @@ class LocalKafka:
             node.choose_ports(listeners, {port for other in self._nodes for port in other.ports.values()})
 
     def _chosen(self, number: int | None) -> list[Node]:
-        return [self._nodes[number - 1]] if number else self._nodes
+        chosen = [node for node in self._nodes if number in (None, node.number)]
+        if not chosen:
+            raise BadConfigurationError(f"there is no node {number}: they are numbered from 1 to {len(self._nodes)}")
+        return chosen
 
     def _end(self, node: int | None, end: Callable[[Node], None]) -> None:
         for chosen in self._chosen(node):

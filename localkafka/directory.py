@@ -1,4 +1,4 @@
-"""The data directory: given and kept, or temporary; taken by one process at a time."""
+"""The data directory: given and kept, or temporary; taken by one process at a time, and watched meanwhile."""
 
 import base64
 import fcntl
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from localkafka.errors import BadConfigurationError, BrokerError
+from localkafka.jvm import Watcher
 
 NEEDED_BYTES = 100 * 1024 * 1024
 LOCK, CLUSTER = "localkafka.lock", "cluster.json"
@@ -22,6 +23,7 @@ class DataDirectory:
         self._given = given
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._lock: IO[str] | None = None
+        self._watcher: Watcher | None = None
 
     @property
     def is_temporary(self) -> bool:
@@ -49,17 +51,31 @@ class DataDirectory:
                 raise BrokerError(f"{self.path} has {free >> 20} MB left; Apache Kafka needs {needed >> 20} MB")
         return self._cluster(nodes)
 
+    def watcher(self) -> Watcher:
+        """What kills the processes that work here, and removes a temporary directory, if this process dies."""
+        if self._watcher is None:
+            self._watcher = Watcher(self.path if self.is_temporary else None)
+        return self._watcher
+
     def release(self) -> None:
-        """Let others take it."""
+        """Let others take it; a temporary one stays watched until `remove`."""
         if self._lock is not None:
             self._lock.close()
             self._lock = None
+        if not self.is_temporary:
+            self._end_watcher()
 
     def remove(self) -> None:
         """Remove it, if it is temporary."""
         if self._temporary is not None:
             self._temporary.cleanup()
             self._temporary = None
+            self._end_watcher()
+
+    def _end_watcher(self) -> None:
+        if self._watcher is not None:
+            self._watcher.end()
+            self._watcher = None
 
     def _take_lock(self) -> None:
         directory = self.path

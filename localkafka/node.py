@@ -58,8 +58,9 @@ class Node:
 
         Raises: BadConfigurationError when one is taken.
         """
-        for listener, given in zip(listeners, (self.given_port, *[0] * len(listeners)), strict=False):
-            port = self.ports.get(listener, given)
+        wanted = {next(iter(listeners)): self.given_port} | self.ports
+        for listener in listeners:
+            port = wanted.get(listener, 0)
             if port:
                 check_port(port)
             self.ports[listener] = port or free_port({*besides, *self.ports.values()})
@@ -150,3 +151,15 @@ class Node:
         log = self._directory / LOG
         kept = "its log" if self._temporary else log
         return f"{ended}the last lines of {kept} are:\n{last_lines(log)}"
+
+
+def start_nodes(nodes: Collection[Node], java: Java, cluster: str) -> None:
+    """Format those that need it, then run all; side by side, for a quorum of them is ready only together."""
+    for node in nodes:
+        node.begin_format(java, cluster)
+    for node in nodes:
+        node.end_format()
+    for node in nodes:
+        node.run(java)
+    for node in nodes:
+        node.wait_until_ready()

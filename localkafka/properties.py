@@ -27,6 +27,9 @@ DEFAULTS = {
     "transaction.state.log.num.partitions": "4",
 }
 
+# A killed node takes the leadership of the metadata with it: half of the usual time to notice and to elect another.
+QUORUM = {"controller.quorum.fetch.timeout.ms": "1000", "controller.quorum.election.timeout.ms": "500"}
+
 LOG4J2 = """\
 rootLogger.level = INFO
 rootLogger.appenderRef.console.ref = console
@@ -49,6 +52,7 @@ def server_properties(
     return {
         **DEFAULTS,
         **_replication(len(voters)),
+        **(QUORUM if len(voters) > 1 else {}),
         "node.id": str(number),
         "listeners": ",".join(addresses),
         "advertised.listeners": ",".join(address for address in addresses if not address.startswith(CONTROLLER)),

@@ -22,10 +22,15 @@ class StrangeConsumer:
         self.topic = "first"
         self.raises: Exception | None = None
         self.timeouts_ms: list[int] = []
-        self._cluster = self._manager = self._fetcher = self
+        self.rejoining = False
+        self.rejoins_requested = 0
+        self._cluster = self._manager = self._fetcher = self._coordinator = self
 
     def topic_id(self, topic: str) -> str:
         return self.topic
+
+    def request_rejoin(self) -> None:
+        self.rejoins_requested += 1
 
     def least_used_connections(self) -> list[str]:
         return ["broker"] if self.is_connected else []
@@ -84,6 +89,16 @@ def test_a_busy_loop_inside_the_client_is_kept_short_until_it_ends() -> None:
     for _ in range(2):
         cluster.source.read(500, 0.1)
     assert consumer.timeouts_ms == [100, 100, 50, 50, 50, 100]
+
+
+def test_a_rebalance_that_a_timeout_has_interrupted_is_kept_going() -> None:
+    cluster = Cluster()
+    (consumer,) = cluster.consumers
+    cluster.source.read(500, 0.0)
+    assert consumer.rejoins_requested == 0
+    consumer.rejoining = True
+    cluster.source.read(500, 0.0)
+    assert consumer.rejoins_requested == 1
 
 
 @pytest.fixture

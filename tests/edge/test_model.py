@@ -37,6 +37,16 @@ def test_it_is_right_about_real_images(samples: Images) -> None:
     assert samples.label_names == model.contract.labels
 
 
+def test_nothing_is_printed_for_an_error_that_is_no_text(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    # onnxruntime quotes what Python cannot decode; its fallback would print to stdout. The walk lets no such name pass.
+    monkeypatch.setattr(onnxfile, "check", lambda _: onnxfile.Summary({}, 1))
+    with pytest.raises(BadModelError, match="onnxruntime cannot load"):
+        load_model_bytes(graph(1, field(2, b"z") + field(4, b"\xff")), "memory", OWN)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_the_hash_is_that_of_the_file() -> None:
     assert load_model(LENET).sha256 == hashlib.sha256(DATA).hexdigest()[:12]
 

@@ -3,11 +3,11 @@
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from edge import onnxfile, protobuf
 from edge.errors import BadModelError
-from tests.mutations import damaged, restructured, trees
+from tests.mutations import SHORT, damaged, restructured, trees
 from tests.paths import LENET
 from tests.protobuf import field, insert, varint
 
@@ -66,6 +66,7 @@ UNSAFE = {
     "foreign operator in a subgraph": (attribute(field(6, field(1, field(7, b"evil")))), "'evil'"),
     "foreign type": (graph(11, field(2, field(7, field(1, b"evil")))), "'evil'"),
     "functions": (DATA + field(25, field(1, b"f")), "functions inlined"),
+    "a name that is not UTF-8": (graph(1, field(3, b"\xff")), "not UTF-8"),
     "a domain that is not UTF-8": (graph(1, field(7, b"\xff")), "not UTF-8"),
 }
 LARGE = {
@@ -157,19 +158,19 @@ def settled(data: bytes) -> None:
     assert summary.nodes <= onnxfile.MAX_NODES
 
 
-@settings(deadline=5000)
+@SHORT
 @given(damaged(DATA))
 def test_a_damaged_file_is_walked_or_refused(data: bytes) -> None:
     settled(data)
 
 
-@settings(deadline=5000)
+@SHORT
 @given(restructured(DATA))
 def test_a_file_of_another_structure_is_walked_or_refused(data: bytes) -> None:
     settled(data)
 
 
-@settings(deadline=5000)
+@SHORT
 @given(trees)
 def test_any_protobuf_message_is_walked_or_refused(message: bytes) -> None:
     settled(message)

@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from edge import cli
+from edge.classifier import AT_LEAST_ONCE, EXACTLY_ONCE
 from tests.faults import report
-from tests.faults.checker import AT_LEAST_ONCE, EXACTLY_ONCE
 from tests.faults.cluster import Cluster
 from tests.faults.experiment import Plan, run
 from tests.faults.faults import FAULTS, POISON, Injections
@@ -48,7 +48,8 @@ class Faults(click.ParamType[tuple[Injections, ...]]):
 @click.option("--keys", type=click.IntRange(1, 10_000), default=4, help="Devices that send.")
 @click.option("--seed", type=int, default=1, help="Of the moments of faults, and of the order of images.")
 @click.option("--named/--unnamed", default=True, help="Whether classifiers have an --instance-id.")
-@click.option("--commit-interval", type=float, default=0.2, help="Of each classifier, in seconds.")
+@click.option("--nodes", type=click.Choice(["1", "3"]), default="1", help="Brokers; a proxy needs a single one.")
+@click.option("--commit-interval", type=float, help="Of each classifier, in seconds.  [default: its own]")
 @click.option(
     "--json", "json_path", type=click.Path(path_type=Path, dir_okay=False), help="The result goes there, too."
 )
@@ -63,7 +64,8 @@ def main(
     keys: int,
     seed: int,
     named: bool,
-    commit_interval: float,
+    nodes: str,
+    commit_interval: float | None,
     json_path: Path | None,
     options: tuple[str, ...],
 ) -> None:
@@ -72,7 +74,7 @@ def main(
     OPTIONS after `--` go to every classifier.
     """
     plan = Plan(requests, rate, faults, delivery, partitions, classifiers, keys, seed, named, commit_interval, options)
-    with Cluster() as cluster:
+    with Cluster(int(nodes)) as cluster:
         result = run(plan, cluster, Line(plan))
     click.echo("", err=True)
     click.echo(report.text(result, result.failures()))

@@ -3,7 +3,7 @@
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from edge.classifier import EXACTLY_ONCE
 from localkafka import KAFKA_VERSION
 from tests.faults import report
 from tests.faults.cluster import Cluster
@@ -61,43 +62,71 @@ def many(text: str, requests: int = 6000, rate: float = 300.0, **settings: objec
     return Case(Plan(requests, rate, faults(f"{text},poison:60"), **shared))  # type: ignore[arg-type]
 
 
-CASES: Sequence[Case] = (
-    Case(Plan(50_000, 500, faults("kill-classifier:20,kill-broker:5")), duplicated_share=0.02),
-    Case(Plan(8_000, 100, faults("kill-broker:1:60")), recovery_s={"kill-broker": 3.0}),
-    Case(Plan(3_000, 100, faults("kill-classifier:10")), recovery_s={"kill-classifier": 2.0}),
-    many("kill-classifier:2:8", named=False),
-    many("stop-classifier:1:8", named=False),
-    many("stop-broker:2:5"),
-    many("stop-broker:1:40", rate=100),
-    many("full-disk:2"),
-    many("cut:10"),
-    many("stall:2:5"),
-    many("stall:1:40", rate=100),
-    many("slow:2:5"),
-    many("join-and-leave:10", named=False),
-    many("kill-classifier:5,cut:5,join-and-leave:5", named=False, seed=2),
-    many("kill-classifier:3,kill-broker:2,slow:2:3", seed=3),
-    many("stop-classifier:1:8,stop-broker:1:3,stall:1:3", named=False, seed=4),
-)
+def once(text: str, requests: int = 6000, rate: float = 300.0, **settings: object) -> Case:
+    """The same, exactly once."""
+    return many(text, requests, rate, delivery=EXACTLY_ONCE, **settings)
+
+
+KILLS = faults("kill-classifier:20,kill-broker:5")
+CASES: Mapping[int, Sequence[Case]] = {
+    1: (
+        Case(Plan(50_000, 500, KILLS), duplicated_share=0.02),
+        Case(Plan(20_000, 200, KILLS, EXACTLY_ONCE)),
+        Case(Plan(8_000, 100, faults("kill-broker:1:60")), recovery_s={"kill-broker": 3.0}),
+        Case(Plan(8_000, 100, faults("kill-broker:1:60"), EXACTLY_ONCE), recovery_s={"kill-broker": 3.0}),
+        Case(Plan(3_000, 100, faults("kill-classifier:10")), recovery_s={"kill-classifier": 2.0}),
+        Case(Plan(3_000, 100, faults("kill-classifier:10"), EXACTLY_ONCE), recovery_s={"kill-classifier": 2.0}),
+        many("kill-classifier:2:8", named=False),
+        many("stop-classifier:1:8", named=False),
+        once("stop-classifier:1:15"),
+        many("kill-unwritten:4:1"),
+        once("kill-unwritten:4:1"),
+        many("stop-broker:2:5"),
+        once("stop-broker:1:15"),
+        many("stop-broker:1:40", rate=100),
+        many("full-disk:2"),
+        many("cut:10"),
+        once("cut:10"),
+        many("stall:2:5,stall-writes:2:3"),
+        once("stall:1:15"),
+        many("stall:1:40", rate=100),
+        many("slow:2:5"),
+        once("slow:2:5"),
+        many("join-and-leave:10", named=False),
+        many("kill-classifier:2,cut:5,join-and-leave:5", 4500, 150, named=False, seed=2),
+        many("kill-classifier:3,kill-broker:2,slow:2:3", seed=3),
+        once("kill-classifier:3,kill-broker:2,slow:2:3", seed=3),
+        many("stop-classifier:1:8,stop-broker:1:3,stall:1:3", named=False, seed=4),
+    ),
+    3: (many("kill-leader:3:2"), once("kill-leader:3:2"), many("move-leader:3:2"), once("move-leader:3:2")),
+}
 
 
 @click.command()
 @click.option("--only", multiple=True, metavar="FAULT", help="Only the cases with this fault; writes no document.")
 def main(only: Sequence[str]) -> None:
-    """Run all cases on one broker, and write the table of their verdicts into docs/reliability.md."""
-    chosen = [case for case in CASES if not only or set(only) & {fault.name for fault in case.plan.faults}]
-    rows, failed = [], 0
-    with Cluster() as cluster:
-        for number, case in enumerate(chosen, 1):
-            click.echo(f"{number} of {len(chosen)}", err=True)
-            result = run(case.plan, cluster, Line(case.plan))
-            failures = case.failures(result)
-            failed += bool(failures)
-            click.echo(report.text(result, failures))
-            rows.append(report.row(result, failures))
+    """Run all cases, and write the table of their verdicts into docs/reliability.md."""
+    rows: list[str] = []
+    are_good = True
+    for nodes, cases in CASES.items():
+        chosen = [case for case in cases if not only or set(only) & {fault.name for fault in case.plan.faults}]
+        if chosen:
+            with Cluster(nodes) as cluster:
+                for case in chosen:
+                    is_good, row = judge(case, cluster)
+                    rows.append(row)
+                    are_good &= is_good
     if not only:
         write(DOCUMENT, table(rows))
-    sys.exit(1 if failed else 0)
+    sys.exit(0 if are_good else 1)
+
+
+def judge(case: Case, cluster: Cluster) -> tuple[bool, str]:
+    """Run one case and print its verdict; returns whether it is good, and its row."""
+    result = run(case.plan, cluster, Line(case.plan))
+    failures = case.failures(result)
+    click.echo(report.text(result, failures) + "\n")
+    return not failures, report.row(result, failures)
 
 
 def table(rows: Sequence[str]) -> str:
@@ -107,7 +136,8 @@ def table(rows: Sequence[str]) -> str:
     made = (
         f"By `make faults` on {datetime.now(UTC):%Y-%m-%d}: {platform.system()} {platform.machine()}, "
         f"{os.cpu_count()} cores, which broker, sender and checker share with the classifiers; "
-        f"Python {platform.python_version()}, {versions}, Apache Kafka {KAFKA_VERSION}, one node."
+        f"Python {platform.python_version()}, {versions}, Apache Kafka {KAFKA_VERSION}, one node, or three "
+        "where leaders are killed or moved."
     )
     return "\n".join([*head, *rows, "", made])
 

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from edge.classifier import EXACTLY_ONCE
 from edge.records import Record
 from tests.faults.history import History, Question, number_of
 
 TOLERANCE = 1e-4
 """How far a confidence may lie from the one that the same model gave in advance, in another batch."""
 
-AT_LEAST_ONCE, EXACTLY_ONCE = "at-least-once", "exactly-once"
 _ERRORS = "__connect.errors."
 
 

@@ -1,55 +1,57 @@
-"""A broker to harm: killed, stopped, with a full disk, or reached through a proxy."""
+"""Brokers to harm: killed, stopped, with a full disk, or reached through a proxy."""
 
 import contextlib
 import os
 import resource
-import signal
 import socket
 import threading
 import time
 from collections.abc import Iterator
 
+from confluent_kafka.admin import AdminClient
+
 from localkafka import BrokerError, LocalKafka
 from tests.faults.proxy import HOST, Proxy
 
-HALT_S = 60.0
+HALT_S, ADMIN_S = 60.0, 30.0
 PROBE_S = 0.002
 
 
 class Cluster:
-    """A single broker with a second listener, whose advertised port is a proxy's.
+    """One broker with a second listener, whose advertised port is a proxy's; or three brokers without a proxy.
 
-    One fault of the broker at a time: `lock` is held from its start to its end.
+    One fault of the brokers at a time: `lock` is held from its start to its end.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, nodes: int = 1) -> None:
         self.lock = threading.Lock()
-        port, proxied, controller, proxy = _free_ports(4)
-        listeners = f"PLAINTEXT://{HOST}:{port},PROXIED://{HOST}:"
-        self.kafka = LocalKafka(
-            port=port,
-            properties={
-                "listeners": f"{listeners}{proxied},CONTROLLER://{HOST}:{controller}",
-                "advertised.listeners": f"{listeners}{proxy}",
-                "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT",
-                "controller.quorum.voters": f"1@{HOST}:{controller}",
-                "inter.broker.listener.name": "PLAINTEXT",
-            },
-        )
-        self.proxy = Proxy(proxy, proxied)
+        self.kafka = LocalKafka(nodes=nodes)
+        self._proxy: Proxy | None = None
+        if nodes == 1:
+            port, proxied, controller, proxy = _free_ports(4)
+            self.kafka = LocalKafka(port=port, properties=_two_listeners(port, proxied, controller, proxy))
+            self._proxy = Proxy(proxy, proxied)
 
     def __enter__(self) -> "Cluster":
         self.kafka.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.proxy.close()
+        if self._proxy is not None:
+            self._proxy.close()
         self.kafka.close()
 
     @property
     def servers(self) -> str:
-        """The broker itself."""
+        """The brokers themselves."""
         return self.kafka.bootstrap_servers
+
+    @property
+    def proxy(self) -> Proxy:
+        """What stands between the classifiers and the broker; raises ValueError where there are several."""
+        if self._proxy is None:
+            raise ValueError("faults of the network need a single broker: leave --nodes out")
+        return self._proxy
 
     @property
     def proxied_servers(self) -> str:
@@ -57,7 +59,7 @@ class Cluster:
         return f"{HOST}:{self.proxy.port}"
 
     def start(self) -> int:
-        """Start the broker again; returns when its port opened, in nanoseconds since 1970."""
+        """Start the (first) broker again; returns when its port opened, in nanoseconds since 1970."""
         opened: list[int] = []
         watcher = threading.Thread(target=self._watch_port, args=(opened,), daemon=True)
         watcher.start()
@@ -65,16 +67,19 @@ class Cluster:
         watcher.join()
         return opened[0]
 
+    def leader(self, topic: str) -> int:
+        """The node that leads the first partition of a topic."""
+        admin = AdminClient({"bootstrap.servers": self.servers, "log_level": 0})
+        return int(admin.list_topics(topic, ADMIN_S).topics[topic].partitions[0].leader)
+
     @contextlib.contextmanager
     def stopped(self) -> Iterator[None]:
-        """SIGSTOP the broker for as long as the context."""
-        pid = self.kafka.pid
-        assert pid is not None
-        os.kill(pid, signal.SIGSTOP)
+        """SIGSTOP all brokers for as long as the context."""
+        self.kafka.pause()
         try:
             yield
         finally:
-            os.kill(pid, signal.SIGCONT)
+            self.kafka.resume()
 
     def fill_disk(self) -> None:
         """Let no file of the broker grow any more, as on a full disk, and wait until it halts for that.
@@ -89,7 +94,7 @@ class Cluster:
         halt.start()
         halt.join(HALT_S)
         assert not halt.is_alive(), f"the broker did not halt within {HALT_S:.0f} s of its disk being full"
-        self.kafka.kill()
+        self.kafka.kill(1)
 
     def _wait_for_the_end(self) -> None:
         with contextlib.suppress(BrokerError):
@@ -103,6 +108,17 @@ class Cluster:
                 time.sleep(PROBE_S)
             else:
                 opened.append(time.time_ns())
+
+
+def _two_listeners(port: int, proxied: int, controller: int, proxy: int) -> dict[str, str]:
+    listeners = f"PLAINTEXT://{HOST}:{port},PROXIED://{HOST}:"
+    return {
+        "listeners": f"{listeners}{proxied},CONTROLLER://{HOST}:{controller}",
+        "advertised.listeners": f"{listeners}{proxy}",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "controller.quorum.voters": f"1@{HOST}:{controller}",
+        "inter.broker.listener.name": "PLAINTEXT",
+    }
 
 
 def _free_ports(count: int) -> list[int]:

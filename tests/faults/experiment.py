@@ -8,10 +8,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from edge.classifier import AT_LEAST_ONCE, COMMIT_INTERVALS_S, EXACTLY_ONCE
+from edge.delivery import MAX_IN_FLIGHT
 from edge.images import load_images
 from edge.model import load_model
 from edge.records import Record
-from tests.faults.checker import AT_LEAST_ONCE, EXACTLY_ONCE, Verdict, check
+from tests.faults.checker import Verdict, check
 from tests.faults.cluster import Cluster
 from tests.faults.faults import FAULTS, POISON, Injections
 from tests.faults.history import History, number_of
@@ -22,9 +24,6 @@ from tests.paths import IMAGES, LENET
 
 QUIET_S = 60.0
 """So long nothing new may come, after the last fault and request, before what is missing counts as lost."""
-
-IN_FLIGHT_LIMIT = 10_000
-"""Most records that a classifier has read and not yet answered: `Delivery`'s default."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Plan:
     keys: int = 4
     seed: int = 1
     named: bool = True
-    commit_interval_s: float = 0.2
+    commit_interval_s: float | None = None
     options: tuple[str, ...] = ()
 
     @property
@@ -54,12 +53,13 @@ class Plan:
         if self.delivery == EXACTLY_ONCE:
             return 0
         crashes = sum(fault.count for fault in self.faults if fault.name != POISON)
-        return int(crashes * (self.rate_per_s * self.commit_interval_s + IN_FLIGHT_LIMIT))
+        interval_s = self.commit_interval_s or COMMIT_INTERVALS_S[self.delivery]
+        return int(crashes * (self.rate_per_s * interval_s + MAX_IN_FLIGHT))
 
     def classifier_options(self) -> list[str]:
         """Beside those of every classifier."""
-        once = ["--delivery", EXACTLY_ONCE] if self.delivery == EXACTLY_ONCE else []
-        return ["--commit-interval", str(self.commit_interval_s), *once, *self.options]
+        interval = [] if self.commit_interval_s is None else ["--commit-interval", str(self.commit_interval_s)]
+        return ["--delivery", self.delivery, *interval, *self.options]
 
 
 @dataclass(frozen=True)

@@ -94,6 +94,26 @@ def full_disk(stage: Stage, hold: Hold, _: random.Random) -> int:
         return stage.cluster.start()
 
 
+def kill_leader(stage: Stage, hold: Hold, _: random.Random) -> int:
+    """SIGKILL the node that leads the predictions' first partition, of three; the others go on without it."""
+    return _without_leader(stage, hold, stage.cluster.kafka.kill)
+
+
+def move_leader(stage: Stage, hold: Hold, _: random.Random) -> int:
+    """Shut the same node down in order, so that it hands over what it leads and coordinates."""
+    return _without_leader(stage, hold, stage.cluster.kafka.stop)
+
+
+def _without_leader(stage: Stage, hold: Hold, end: Callable[[int], None]) -> int:
+    with stage.cluster.lock:
+        node = stage.cluster.leader(stage.wire.predictions)
+        end(node)
+        ended = time.time_ns()
+        hold()
+        stage.cluster.kafka.start(node)
+        return ended
+
+
 def cut(stage: Stage, hold: Hold, _: random.Random) -> int:
     """Reset all connections of the classifiers."""
     stage.cluster.proxy.cut()
@@ -103,21 +123,32 @@ def cut(stage: Stage, hold: Hold, _: random.Random) -> int:
 
 def stall(stage: Stage, hold: Hold, _: random.Random) -> int:
     """Let no byte through between classifiers and broker, with all connections open."""
-    stage.cluster.proxy.stall()
-    try:
+    with stage.cluster.proxy.stalled():
         hold()
-    finally:
-        stage.cluster.proxy.heal()
     return time.time_ns()
+
+
+def stall_writes(stage: Stage, hold: Hold, _: random.Random) -> int:
+    """Hold up predictions while all else flows."""
+    with stage.cluster.proxy.writes_stalled():
+        hold()
+    return time.time_ns()
+
+
+def kill_unwritten(stage: Stage, hold: Hold, generator: random.Random) -> int:
+    """SIGKILL one classifier while its predictions are held up: what it has committed too early is lost."""
+    member = generator.choice(stage.members)
+    with member.lock:
+        with stage.cluster.proxy.writes_stalled():
+            hold()
+            member.kill()
+        return member.start()
 
 
 def slow(stage: Stage, hold: Hold, _: random.Random) -> int:
     """Delay and throttle what flows between classifiers and broker."""
-    stage.cluster.proxy.slow(SLOW_S, SLOW_BYTES_PER_S)
-    try:
+    with stage.cluster.proxy.slowed(SLOW_S, SLOW_BYTES_PER_S):
         hold()
-    finally:
-        stage.cluster.proxy.heal()
     return time.time_ns()
 
 
@@ -139,8 +170,12 @@ FAULTS: Mapping[str, Fault] = {
     "kill-broker": Fault(kill_broker, 0.0),
     "stop-broker": Fault(stop_broker, 5.0),
     "full-disk": Fault(full_disk, 1.0),
+    "kill-leader": Fault(kill_leader, 2.0),
+    "move-leader": Fault(move_leader, 2.0),
     "cut": Fault(cut, 0.0, proxied=True),
     "stall": Fault(stall, 5.0, proxied=True),
+    "stall-writes": Fault(stall_writes, 3.0, proxied=True),
+    "kill-unwritten": Fault(kill_unwritten, 1.0, proxied=True),
     "slow": Fault(slow, 5.0, proxied=True),
     "join-and-leave": Fault(join_and_leave, 0.3),
 }

@@ -5,9 +5,12 @@ import socket
 import struct
 import threading
 import time
+from collections.abc import Iterator
 
 HOST = "127.0.0.1"
 CHUNK = 16 * 1024
+HEAD, KEY_BYTES, PRODUCE = struct.Struct(">ih"), 2, 0
+"""How a request of Kafka's protocol begins: its size without these four bytes, and its key."""
 
 
 class Proxy:
@@ -17,10 +20,10 @@ class Proxy:
         self.port = port
         self.connections = 0
         self._target_port = target_port
-        self._flows = threading.Event()
+        self._flows, self._writes_flow = threading.Event(), threading.Event()
         self._flows.set()
-        self._delay_s = 0.0
-        self._bytes_per_s = float("inf")
+        self._writes_flow.set()
+        self._delay_s, self._bytes_per_s = 0.0, 1.0
         self._lock = threading.Lock()
         self._links: set[_Link] = set()
         self._listener = socket.create_server((HOST, port), backlog=128)
@@ -41,18 +44,26 @@ class Proxy:
         for link in cut:
             link.reset()
 
-    def stall(self) -> None:
-        """Let no byte through; connections stay, and new ones are let in."""
-        self._flows.clear()
+    @contextlib.contextmanager
+    def stalled(self) -> Iterator[None]:
+        """Let no byte through for as long as the context; connections stay, and new ones are let in."""
+        with _cleared(self._flows):
+            yield
 
-    def slow(self, delay_s: float, bytes_per_s: float) -> None:
+    @contextlib.contextmanager
+    def writes_stalled(self) -> Iterator[None]:
+        """The same for connections that carry Produce requests: what else there is, such as commits, goes on."""
+        with _cleared(self._writes_flow):
+            yield
+
+    @contextlib.contextmanager
+    def slowed(self, delay_s: float, bytes_per_s: float) -> Iterator[None]:
         """Delay each piece of up to 16 KB, in either direction, and throttle each connection."""
         self._delay_s, self._bytes_per_s = delay_s, bytes_per_s
-
-    def heal(self) -> None:
-        """Forward everything at once again."""
-        self.slow(0.0, float("inf"))
-        self._flows.set()
+        try:
+            yield
+        finally:
+            self._delay_s = 0.0
 
     def close(self) -> None:
         """Reset all connections, and listen no more."""
@@ -62,7 +73,6 @@ class Proxy:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join()
-        self.heal()
         self.cut()
 
     def _accept(self) -> None:
@@ -88,7 +98,11 @@ class Proxy:
             while chunk := source.recv(CHUNK):
                 if self._delay_s:
                     time.sleep(self._delay_s + len(chunk) / self._bytes_per_s)
+                if source is link.client:
+                    link.note(chunk)
                 self._flows.wait()
+                if link.is_producer:
+                    self._writes_flow.wait()
                 target.sendall(chunk)
             if not link.is_reset:
                 target.shutdown(socket.SHUT_WR)
@@ -103,12 +117,30 @@ class _Link:
     """One connection: both of its sockets, each read by one thread."""
 
     def __init__(self, client: socket.socket, broker: socket.socket) -> None:
+        self.client = client
+        self.is_producer = False
         self.is_reset = False
         self._ends = (client, broker)
+        self._head, self._left = bytearray(), 0
         self._readers = 2
         self._lock = threading.Lock()
         for end in self._ends:
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def note(self, chunk: bytes) -> None:
+        """Follow the client's requests, each of a size, a key and the rest, and note whether one was a Produce."""
+        while chunk:
+            if self._left:
+                skipped = min(self._left, len(chunk))
+                self._left -= skipped
+            else:
+                skipped = HEAD.size - len(self._head)
+                self._head += chunk[:skipped]
+                if len(self._head) == HEAD.size:
+                    size, key = HEAD.unpack(self._head)
+                    self.is_producer |= key == PRODUCE
+                    self._head, self._left = bytearray(), size - KEY_BYTES
+            chunk = chunk[skipped:]
 
     def reset(self) -> None:
         self.is_reset = True
@@ -124,6 +156,15 @@ class _Link:
         for end in self._ends:
             end.close()
         return True
+
+
+@contextlib.contextmanager
+def _cleared(event: threading.Event) -> Iterator[None]:
+    event.clear()
+    try:
+        yield
+    finally:
+        event.set()
 
 
 def _reset(end: socket.socket) -> None:

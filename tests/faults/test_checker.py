@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from edge.classifier import AT_LEAST_ONCE, EXACTLY_ONCE
 from edge.records import Partition, Record
-from tests.faults.checker import AT_LEAST_ONCE, EXACTLY_ONCE, check
+from tests.faults.checker import check
 from tests.faults.history import Expected, History, Question
 
 SHA256 = "0123456789ab"

@@ -8,13 +8,18 @@ import pytest
 from tests.faults.campaign import faults
 from tests.faults.cluster import Cluster
 from tests.faults.experiment import Plan, Result, run
+from tests.faults.faults import POISON
 
 pytestmark = pytest.mark.kafka
 
-# None of these disturbs the broker: they run beside each other.
-BESIDE: Mapping[str, Plan] = {
-    "classifiers that are killed, with poison": Plan(1500, 300, faults("kill-classifier:3,poison:40")),
-    "connections that are cut, stalled and slow": Plan(1500, 200, faults("cut:2,stall:1:1.5,slow:1:1.5,poison:9")),
+# Neither list disturbs the other; plans that use the proxy wait for each other.
+THROUGH_THE_PROXY: Mapping[str, Plan] = {
+    "kills before what was answered is written": Plan(600, 200, faults("kill-unwritten:1:1")),
+    "kills, and connections that are cut, stalled and slow": Plan(
+        1600, 200, faults("kill-classifier:2,cut:2,stall:1:1,stall-writes:1:1,slow:1:1,poison:40")
+    ),
+}
+IN_THE_GROUP: Mapping[str, Plan] = {
     "members that are evicted, join and leave": Plan(
         2000,
         200,
@@ -34,21 +39,25 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="module")
-def beside(cluster: Cluster) -> Mapping[str, Result]:
+def results(cluster: Cluster) -> Mapping[str, Result]:
+    def run_each(plans: Mapping[str, Plan]) -> dict[str, Result]:
+        return {name: run(plan, cluster) for name, plan in plans.items()}
+
     with ThreadPoolExecutor() as pool:
-        return dict(zip(BESIDE, pool.map(lambda plan: run(plan, cluster), BESIDE.values()), strict=True))
+        proxied, grouped = pool.map(run_each, (THROUGH_THE_PROXY, IN_THE_GROUP))
+    return proxied | grouped
 
 
-@pytest.mark.parametrize("name", BESIDE)
-def test_nothing_is_lost_wrong_or_out_of_order_by(beside: Mapping[str, Result], name: str) -> None:
-    result = beside[name]
-    assert result.failures() == []
-    assert result.verdict.logged == result.plan.requests
-    assert len(result.recoveries) == sum(fault.count for fault in result.plan.faults if fault.name != "poison")
+@pytest.mark.parametrize("name", [*THROUGH_THE_PROXY, *IN_THE_GROUP])
+def test_nothing_is_lost_wrong_or_out_of_order_by(results: Mapping[str, Result], name: str) -> None:
+    assert_sound(results[name])
 
 
 def test_a_broker_that_is_killed_stopped_or_whose_disk_is_full_loses_nothing(cluster: Cluster) -> None:
-    result = run(Plan(1500, 150, faults("kill-broker:1,stop-broker:1:1,full-disk:1,poison:9")), cluster)
+    assert_sound(run(Plan(1000, 120, faults("kill-broker:1,stop-broker:1:1,full-disk:1:0.1,poison:9")), cluster))
+
+
+def assert_sound(result: Result) -> None:
     assert result.failures() == []
-    assert result.verdict.logged == 1500
-    assert len(result.recoveries) == 3
+    assert result.verdict.logged == result.plan.requests
+    assert len(result.recoveries) == sum(fault.count for fault in result.plan.faults if fault.name != POISON)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.proxy import HOST, Proxy
+from tests.faults.proxy import HEAD, HOST, PRODUCE, Proxy
 from tests.system.processes import wait_until
 
 
@@ -67,26 +67,46 @@ def test_a_cut_resets_connections_and_lets_new_ones_in(proxy: Proxy, client: soc
 
 
 def test_a_stall_keeps_the_connection_and_what_was_sent(proxy: Proxy, client: socket.socket) -> None:
-    proxy.stall()
-    client.sendall(b"hello")
-    client.settimeout(0.2)
-    with pytest.raises(TimeoutError):
-        client.recv(100)
-    proxy.heal()
+    with proxy.stalled():
+        client.sendall(b"hello")
+        client.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            client.recv(100)
     client.settimeout(10)
     assert client.recv(100) == b"hello"
 
 
-def test_slow_delays_and_throttles(proxy: Proxy, client: socket.socket) -> None:
-    proxy.slow(0.1, 1e9)
-    started = time.monotonic()
-    exchange(client)
-    assert time.monotonic() - started >= 0.2
-    proxy.slow(0.001, 50.0)
-    started = time.monotonic()
-    exchange(client)
-    assert time.monotonic() - started >= 0.2
-    proxy.heal()
+def frame(key: int, body: bytes = b"") -> bytes:
+    return HEAD.pack(2 + len(body), key) + body
+
+
+def test_a_stall_of_writes_leaves_other_connections_alone(proxy: Proxy) -> None:
+    with (
+        socket.create_connection((HOST, proxy.port)) as consumer,
+        socket.create_connection((HOST, proxy.port)) as producer,
+    ):
+        with proxy.writes_stalled():
+            for client, key in ((consumer, 1), (producer, PRODUCE)):
+                client.settimeout(10)
+                # Split where a packet may be: in the middle of a head.
+                sent = frame(18, bytes(30)) + frame(key)
+                client.sendall(sent[:38])
+                assert len(client.recv(38, socket.MSG_WAITALL)) == 38
+                client.sendall(sent[38:])
+            assert consumer.recv(100) == frame(1)[2:]
+            producer.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                producer.recv(100)
+        producer.settimeout(10)
+        assert producer.recv(100) == frame(PRODUCE)[2:]
+
+
+@pytest.mark.parametrize(("delay_s", "bytes_per_s"), [(0.1, 1e9), (0.001, 50.0)])
+def test_slow_delays_and_throttles(proxy: Proxy, client: socket.socket, delay_s: float, bytes_per_s: float) -> None:
+    with proxy.slowed(delay_s, bytes_per_s):
+        started = time.monotonic()
+        assert exchange(client) == b"hello"
+        assert time.monotonic() - started >= 0.2
 
 
 def test_the_end_of_one_side_reaches_the_other(proxy: Proxy, client: socket.socket) -> None:

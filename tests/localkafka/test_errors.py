@@ -10,7 +10,9 @@ from jgo.maven import Artifact
 
 from localkafka import BadConfigurationError, BrokerError, LocalKafka, broker, directory, jars, node, ports
 from localkafka.__main__ import main
+from localkafka.directory import DataDirectory
 from localkafka.jvm import last_lines
+from localkafka.security import secure
 
 
 @pytest.fixture
@@ -77,6 +79,31 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     result = run("--port", "0", "--data-dir", str(tmp_path))
     assert result.exit_code == 69
     assert "MB left; Apache Kafka needs" in result.stderr
+
+
+def test_secrets_stay_the_same_for_the_same_user(tmp_path: Path) -> None:
+    first = secure(tmp_path, tls=True, sasl=True, users=None)
+    files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert secure(tmp_path, tls=True, sasl=True, users=None).users == first.users
+    assert {path: path.read_bytes() for path in files} == files
+    secure(tmp_path, tls=True, sasl=True, users={"other": "password"})
+    assert all(path.read_bytes() != text for path, text in files.items())
+
+
+@pytest.mark.parametrize("name", ["localkafka", "", "a b", "a=b", '"'])
+def test_a_user_that_cannot_be(name: str, tmp_path: Path) -> None:
+    with pytest.raises(BadConfigurationError, match="cannot be a user's name"):
+        secure(tmp_path, tls=False, sasl=True, users={name: "password"})
+
+
+@pytest.mark.usefixtures("no_jars")
+def test_a_data_directory_of_other_nodes(tmp_path: Path) -> None:
+    directory = DataDirectory(tmp_path)
+    directory.take(3)
+    directory.release()
+    result = run("--port", "0", "--data-dir", str(tmp_path))
+    assert result.exit_code == 78
+    assert f"{tmp_path} is of a cluster with --nodes 3" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """The secure broker: each listener takes the right client and refuses a wrong one, and rights are what they say."""
 
+import signal
 import stat
+import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,6 +14,7 @@ import trustme
 
 from localkafka import LocalKafka
 from localkafka.rights import rules
+from tests.localkafka.command import command
 
 DEADLINE_S = 20
 TOPIC = "numbers"
@@ -61,11 +64,15 @@ def login(mechanism: str, user: str = "edge", password: str | None = None) -> di
 
 
 def send(kafka: LocalKafka, listener: str, protocol: str, options: Options) -> None:
+    send_to(kafka.listeners[listener], protocol, options)
+
+
+def send_to(servers: str, protocol: str, options: Options) -> None:
     """Send one record with confluent-kafka; raises KafkaException for the first error of any kind."""
     errors: list[confluent_kafka.KafkaError] = []
     producer = confluent_kafka.Producer(
         {
-            "bootstrap.servers": kafka.listeners[listener],
+            "bootstrap.servers": servers,
             "security.protocol": protocol,
             "error_cb": errors.append,
             "log_level": 0,
@@ -185,6 +192,39 @@ def test_a_killed_secure_broker_comes_back_the_same(secure: LocalKafka) -> None:
     assert (secure.listeners, (secure.directory / "client" / "client.pem").read_bytes()) == before
     send(secure, "MTLS", "SSL", tls(secure) | certificate(secure))
     send(secure, "SASL_SSL", "SASL_SSL", tls(secure) | login("SCRAM-SHA-512"))
+
+
+def test_the_command_says_what_its_clients_need(tmp_path: Path) -> None:
+    data = tmp_path / "dätä with 'quotes'"
+    with command(tmp_path, "--sasl", "--data-dir", str(data)) as (process, servers):
+        assert process.stderr is not None
+        source = process.stderr.readline().partition(": ")[2].strip()
+        environment = subprocess.check_output(["/bin/sh", "-c", f"{source.replace('source', '.', 1)}; env"], text=True)
+        options = dict(line.split("=", 1) for line in environment.splitlines() if line.startswith("EDGE_"))
+        assert options.pop("EDGE_BOOTSTRAP_SERVERS") == servers.replace("localhost", "127.0.0.1")
+        password = Path(options.pop("EDGE_SASL_PASSWORD_FILE"))
+        assert options == {
+            "EDGE_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+            "EDGE_SASL_MECHANISM": "SCRAM-SHA-256",
+            "EDGE_SASL_USERNAME": "edge",
+        }
+        admin = kafka_python.KafkaAdminClient(
+            bootstrap_servers=servers,
+            security_protocol="SASL_PLAINTEXT",
+            sasl_mechanism="SCRAM-SHA-256",
+            sasl_plain_username="edge",
+            sasl_plain_password=password.read_text(),
+        )
+        admin.create_topics([kafka_python.admin.NewTopic(TOPIC, 1, 1)])
+        admin.close()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(DEADLINE_S) == 0
+        assert password.read_text() not in process.stderr.read()
+    with LocalKafka(data_dir=data, tls=True) as kafka:
+        assert kafka.bootstrap_servers == kafka.listeners["SSL"]
+        assert set(kafka.listeners) == {"SSL", "MTLS", "PLAINTEXT"}
+        send(kafka, "SSL", "SSL", tls(kafka))
+        send(kafka, "MTLS", "SSL", tls(kafka) | certificate(kafka))
 
 
 def _holds_secret(path: Path) -> bool:

@@ -1,0 +1,36 @@
+"""`--model-sha256`: the file that is pinned, another one, and what is no SHA-256."""
+
+import hashlib
+
+import pytest
+from click.testing import CliRunner
+
+from edge.classifier import main
+from tests.paths import LENET
+from tests.system.processes import run
+
+PINNED = hashlib.sha256(LENET.read_bytes()).hexdigest()
+OTHER = "ab" * 32
+
+
+def test_another_file_than_the_pinned_one_ends_with_78_and_one_sentence() -> None:
+    ended = run("edge.classifier", "--model", str(LENET), "--model-sha256", OTHER)
+    assert ended.process.returncode == 78
+    assert ended.errors == [f"Error: the model file {LENET} has SHA-256 {PINNED}; --model-sha256 asks for {OTHER}"]
+
+
+@pytest.mark.parametrize(
+    "value", ["", PINNED[:12], PINNED[:-1], f"{PINNED}0", f"sha256:{PINNED}", "g" * 64, f"{PINNED}\n"]
+)
+def test_what_is_no_sha256_is_a_usage_error(value: str) -> None:
+    result = CliRunner().invoke(main, ["--model", str(LENET), "--model-sha256", value])
+    assert result.exit_code == 2
+    assert "64 hex digits are needed" in result.output
+
+
+@pytest.mark.parametrize("value", ["", PINNED[:12]])
+def test_a_variable_that_holds_none_is_a_usage_error(value: str) -> None:
+    # click takes an empty variable for one that is not set: the file would go unpinned.
+    result = CliRunner().invoke(main, ["--model", str(LENET)], env={"EDGE_MODEL_SHA256": value})
+    assert result.exit_code == 2
+    assert "64 hex digits are needed" in result.output
