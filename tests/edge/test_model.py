@@ -3,6 +3,8 @@
 import dataclasses
 import hashlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from edge.contract import METADATA_KEY, Contract
 from edge.errors import BadModelError
 from edge.images import Images
 from edge.model import load_model, load_model_bytes
-from tests.paths import LENET
+from tests.paths import LENET, ROOT
 from tests.protobuf import field, insert, without
 
 DATA = LENET.read_bytes()
@@ -167,24 +169,49 @@ def test_a_file_that_also_looks_like_onnxruntimes_own_format_is_read_as_onnx() -
 NAMED = {"name": "hungry", "input": {"name": "x", "dtype": "float32", "shape": [1]}, "output": {"name": "y"}}
 
 
-def hungry(elements: int) -> bytes:
-    """A model of 300 bytes that asks for `elements` floats: y = x + sum(ConstantOfShape(elements))."""
-    tensor = field(1, 1) + field(2, 7) + field(8, b"s") + field(9, elements.to_bytes(8, "little"))
-    nodes = [("ConstantOfShape", ["s"], "c"), ("ReduceSum", ["c"], "r"), ("Add", ["x", "r"], "y")]
+def hungry(elements: int, parts: int = 1) -> bytes:
+    """A small model that asks for `elements` floats, `parts` times: y = x + sum(ConstantOfShape(elements)) + …"""
+    nodes: list[tuple[str, list[str], str]] = []
+    for n in range(parts):
+        # A constant of its own for each, or onnxruntime would merge them.
+        nodes += [("ConstantOfShape", [f"s{n}"], f"c{n}"), ("ReduceSum", [f"c{n}"], f"r{n}")]
+        nodes += [("Add", ["x" if n == 0 else f"y{n}", f"r{n}"], "y" if n == parts - 1 else f"y{n + 1}")]
     shape = field(2, field(1, field(2, b"N")) + field(1, field(1, 1)))
-    graph = b"".join(
+    content = b"".join(
         field(1, b"".join(field(1, i.encode()) for i in inputs) + field(2, output.encode()) + field(4, kind.encode()))
         for kind, inputs, output in nodes
     )
-    graph += field(2, b"g") + field(5, tensor)
-    graph += b"".join(
-        field(n, field(1, name) + field(2, field(1, field(1, 1) + shape))) for n, name in [(11, b"x"), (12, b"y")]
+    content += field(2, b"g") + b"".join(
+        field(
+            5, field(1, 1) + field(2, 7) + field(8, f"s{n}".encode()) + field(9, (elements - n).to_bytes(8, "little"))
+        )
+        for n in range(parts)
     )
+    for number, name in ((11, b"x"), (12, b"y")):
+        content += field(number, field(1, name) + field(2, field(1, field(1, 1) + shape)))
     contract = field(14, field(1, b"contract") + field(2, json.dumps({**NAMED, "labels": ["a"]}).encode()))
-    return field(1, 8) + field(7, graph) + field(8, field(2, 17)) + contract
+    return field(1, 8) + field(7, content) + field(8, field(2, 17)) + contract
 
 
 def test_a_small_model_that_asks_for_much_memory_is_refused() -> None:
     assert load_model_bytes(hungry(1000), "small").contract.name == "hungry"
     with pytest.raises(BadModelError, match="fails on its first images"):
         load_model_bytes(hungry(2**30), "big")
+
+
+GROWTH = """
+import resource
+from edge import model
+from tests.edge.test_model import hungry
+model.MAX_MEMORY_BYTES = 64 * 2**20
+model.load_model_bytes(hungry(1000), "small")
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+model.load_model_bytes(hungry(2**22, 20), "large")
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+def test_constants_that_are_computed_at_load_stay_within_the_limit() -> None:
+    # 20 of 16 MB; a process of its own, for its memory is measured and its limit is set once.
+    ended = subprocess.run([sys.executable, "-c", GROWTH], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(ended.stdout) < 100
