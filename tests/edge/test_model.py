@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge import onnxfile
+from edge import model, onnxfile
 from edge.contract import METADATA_KEY, Contract
 from edge.errors import BadModelError
 from edge.images import Images
@@ -29,14 +29,14 @@ def graph(number: int, content: bytes) -> bytes:
 
 
 def test_it_is_right_about_real_images(samples: Images) -> None:
-    model = load_model(LENET)
-    probabilities = model.infer(samples.image.reshape(-1, 28, 28, 1))
+    served = load_model(LENET)
+    probabilities = served.infer(samples.image.reshape(-1, 28, 28, 1))
     assert probabilities.shape == (200, 10)
     assert probabilities.dtype == np.float32
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     assert samples.label is not None
     assert (probabilities.argmax(axis=1) == samples.label).mean() >= 0.85
-    assert samples.label_names == model.contract.labels
+    assert samples.label_names == served.contract.labels
 
 
 def test_nothing_is_printed_for_an_error_that_is_no_text(
@@ -54,10 +54,10 @@ def test_the_hash_is_that_of_the_file() -> None:
 
 
 def test_a_batch_gives_what_single_images_give(samples: Images) -> None:
-    model = load_model(LENET)
+    served = load_model(LENET)
     images = samples.image[:7].reshape(-1, 28, 28, 1)
-    singly = np.concatenate([model.infer(images[i : i + 1]) for i in range(7)])
-    np.testing.assert_allclose(model.infer(images), singly, atol=1e-6)
+    singly = np.concatenate([served.infer(images[i : i + 1]) for i in range(7)])
+    np.testing.assert_allclose(served.infer(images), singly, atol=1e-6)
 
 
 def nested(levels: int) -> bytes:
@@ -176,7 +176,7 @@ def hungry(elements: int, parts: int = 1) -> bytes:
         # A constant of its own for each, or onnxruntime would merge them.
         nodes += [("ConstantOfShape", [f"s{n}"], f"c{n}"), ("ReduceSum", [f"c{n}"], f"r{n}")]
         nodes += [("Add", ["x" if n == 0 else f"y{n}", f"r{n}"], "y" if n == parts - 1 else f"y{n + 1}")]
-    shape = field(2, field(1, field(2, b"N")) + field(1, field(1, 1)))
+    batch = field(2, b"N"), field(1, 1)
     content = b"".join(
         field(1, b"".join(field(1, i.encode()) for i in inputs) + field(2, output.encode()) + field(4, kind.encode()))
         for kind, inputs, output in nodes
@@ -187,10 +187,37 @@ def hungry(elements: int, parts: int = 1) -> bytes:
         )
         for n in range(parts)
     )
-    for number, name in ((11, b"x"), (12, b"y")):
-        content += field(number, field(1, name) + field(2, field(1, field(1, 1) + shape)))
+    content += field(11, value(b"x", 1, *batch)) + field(12, value(b"y", 1, *batch))
     contract = field(14, field(1, b"contract") + field(2, json.dumps({**NAMED, "labels": ["a"]}).encode()))
     return field(1, 8) + field(7, content) + field(8, field(2, 17)) + contract
+
+
+def value(name: bytes, kind: int, *dimensions: bytes) -> bytes:
+    """A ValueInfoProto of a tensor of ONNX data type `kind`."""
+    shape = b"".join(field(1, dimension) for dimension in dimensions)
+    return field(1, name) + field(2, field(1, field(1, kind) + field(2, shape)))
+
+
+def endless() -> bytes:
+    """A model of 300 bytes that doubles its input 2**62 times."""
+    batch = field(2, b"N"), field(1, 1)
+    body = field(1, field(1, b"c") + field(2, b"d") + field(4, b"Identity"))
+    body += field(1, field(1, b"v") * 2 + field(2, b"w") + field(4, b"Add")) + field(2, b"body")
+    body += field(11, value(b"i", 7)) + field(11, value(b"c", 9)) + field(11, value(b"v", 1, *batch))
+    body += field(12, value(b"d", 9)) + field(12, value(b"w", 1, *batch))
+    inputs = field(1, b"times") + field(1, b"true") + field(1, b"x")
+    loop = inputs + field(2, b"y") + field(4, b"Loop") + field(5, field(1, b"body") + field(6, body) + field(20, 5))
+    content = field(1, loop) + field(2, b"g") + field(11, value(b"x", 1, *batch)) + field(12, value(b"y", 1, *batch))
+    content += field(5, field(2, 7) + field(8, b"times") + field(9, (2**62).to_bytes(8, "little")))
+    content += field(5, field(2, 9) + field(8, b"true") + field(9, b"\1"))
+    contract = field(14, field(1, b"contract") + field(2, json.dumps({**NAMED, "labels": ["a"]}).encode()))
+    return field(1, 8) + field(7, content) + field(8, field(2, 17)) + contract
+
+
+def test_a_model_that_never_answers_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model, "MAX_WARM_UP_S", 0.2)
+    with pytest.raises(BadModelError, match=r"no answer to its first images after 0\.2 s"):
+        load_model_bytes(endless(), "endless")
 
 
 def test_a_small_model_that_asks_for_much_memory_is_refused() -> None:
