@@ -33,11 +33,15 @@ test: .venv-edge/ready .venv-train/ready ## Check and test everything, over a re
 
 .PHONY: test-edge
 test-edge: .venv-edge/ready ## The tests of what runs on a device: no TensorFlow here
-	$(EDGE) -m pytest tests/lint tests/edge tests/localkafka tests/bench tests/system --require-kafka 20
+	$(EDGE) -m pytest tests/lint tests/edge tests/localkafka tests/bench tests/system tests/faults --require-kafka 20
 
 .PHONY: test-train
 test-train: .venv-train/ready ## The tests of training and export, and of the whole chain
 	$(TRAIN) -m pytest tests/training tests/export tests/chain --require-kafka 1
+
+.PHONY: faults
+faults: .venv-edge/ready ## Kill, stop and cut for half an hour; the verdict goes into docs/reliability.md
+	$(EDGE) -m tests.faults.campaign
 
 .PHONY: lint
 lint: .venv-edge/ready ## ruff, mypy --strict, and no secret in the tree

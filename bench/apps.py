@@ -1,6 +1,7 @@
 """Starts the edge apps as processes of their own, and ends them."""
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 from bench.errors import AppError
+from edge.cluster import Cluster, without_cluster
 from localkafka import LocalKafka
 
 ROOT = Path(__file__).parent.parent
@@ -16,11 +18,15 @@ STOP_TIMEOUT_S = 20.0
 
 
 class App:
-    """One running app, `python -m <module> <options>`; leaving the context stops it as an operator would."""
+    """One running app, `python -m <module> <options>`; leaving the context stops it as an operator would.
 
-    def __init__(self, module: str, *options: str) -> None:
+    The cluster goes by its environment: a password on a command line would be everybody's to read.
+    """
+
+    def __init__(self, cluster: Cluster, module: str, *options: str) -> None:
         self.module = module
-        self.process = subprocess.Popen([sys.executable, "-m", module, *options], cwd=ROOT)
+        environment = {**without_cluster(os.environ), **cluster.environment()}
+        self.process = subprocess.Popen([sys.executable, "-m", module, *options], cwd=ROOT, env=environment)
 
     def __enter__(self) -> "App":
         return self
@@ -67,10 +73,10 @@ def unwind_on_sigterm() -> None:
 
 
 @contextlib.contextmanager
-def broker(bootstrap_servers: str | None) -> Iterator[str]:
-    """The named servers, or those of a broker that lives as long as the context."""
-    if bootstrap_servers is not None:
-        yield bootstrap_servers
+def broker(cluster: Cluster | None) -> Iterator[Cluster]:
+    """The named cluster, or one of a broker that lives as long as the context."""
+    if cluster is not None:
+        yield cluster
     else:
         with LocalKafka(low_latency=True) as kafka:
-            yield kafka.bootstrap_servers
+            yield Cluster(kafka.bootstrap_servers)

@@ -12,7 +12,7 @@ from edge import cli
 from edge.codec import REQUEST_ID, decode_prediction, header
 from edge.images import load_images
 from edge.model import load_model
-from edge.pubsub import READ_LIMIT, PubSub, connect
+from edge.pubsub import READ_LIMIT, PubSub
 from edge.query import SAMPLES
 from edge.records import Record
 
@@ -34,19 +34,25 @@ def main(model: Path, images: Path, count: int, interval: float) -> None:
     load_images(images)
     load_model(model)
     click.echo("starting a local Apache Kafka …", err=True)
-    with broker(None) as servers:
-        to = ("--bootstrap-servers", servers)
+    with broker(None) as cluster:
         with (
-            App("edge.classifier", *to, "--model", str(model.resolve())),
-            App("edge.consumer", *to, "--limit", str(count)) as consumer,
+            App(cluster, "edge.classifier", "--model", str(model.resolve())),
+            App(cluster, "edge.consumer", "--limit", str(count)) as consumer,
             App(
-                "edge.query", *to, "--images", str(images.resolve()), "--interval", str(interval), "--limit", str(count)
+                cluster,
+                "edge.query",
+                "--images",
+                str(images.resolve()),
+                "--interval",
+                str(interval),
+                "--limit",
+                str(count),
             ) as query,
         ):
             is_sent = query.is_done_within(count * interval + TIMEOUT_S)
             if not (is_sent and consumer.is_done_within(TIMEOUT_S)):
                 click.echo("not every prediction has come in time; counting what did", err=True)
-        with connect(servers) as pubsub:
+        with cluster.connect() as pubsub:
             lost, duplicated = _compare(pubsub)
     click.echo(f"{count} requests through three processes and a real Kafka: {lost} lost, {duplicated} duplicated")
     if lost:

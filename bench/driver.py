@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from bench.apps import App
 from bench.errors import AppError
+from edge.cluster import Cluster
 from edge.codec import REQUEST_ID
 from edge.images import Images
 
@@ -48,12 +49,12 @@ class Trace:
 class Driver:
     """One sender and one receiver on a cluster; a run's requests are told apart from all others by their ids."""
 
-    def __init__(self, bootstrap_servers: str, topics: Topics, images: Images) -> None:
+    def __init__(self, cluster: Cluster, topics: Topics, images: Images) -> None:
         self._topics = topics
         self._values = [image.tobytes() for image in images.image]
-        cluster = {"bootstrap.servers": bootstrap_servers, "log.connection.close": False}
-        self._producer = Producer({**cluster, "linger.ms": 0, "acks": "all"})
-        self._consumer = Consumer({**cluster, "group.id": f"bench-{uuid.uuid4().hex}", "fetch.wait.max.ms": 10})
+        options = {**connection_options(cluster), "log.connection.close": False}
+        self._producer = Producer({**options, "linger.ms": 0, "acks": "all"})
+        self._consumer = Consumer({**options, "group.id": f"bench-{uuid.uuid4().hex}", "fetch.wait.max.ms": 10})
         self._failures: list[str] = []
 
     def start(self) -> None:
@@ -140,3 +141,20 @@ class Driver:
             if trace.answers[int(number)] == 0:
                 trace.received_s[int(number)] = now
             trace.answers[int(number)] += 1
+
+
+def connection_options(cluster: Cluster) -> dict[str, Any]:
+    """How to reach a cluster, in the words of librdkafka; holds the password in clear."""
+    security = cluster.security
+    options: dict[str, Any] = {"bootstrap.servers": cluster.bootstrap_servers, "security.protocol": security.protocol}
+    if security.is_tls:
+        options["ssl.endpoint.identification.algorithm"] = "https"
+        files = {"ssl.ca.location": security.ca, "ssl.certificate.location": security.certificate}
+        options |= {name: str(path) for name, path in {**files, "ssl.key.location": security.key}.items() if path}
+        if security.key_password is not None:
+            options["ssl.key.password"] = security.key_password.reveal()
+    if security.is_sasl and security.password is not None:
+        options["sasl.mechanism"] = security.mechanism
+        options["sasl.username"] = security.username
+        options["sasl.password"] = security.password.reveal()
+    return options

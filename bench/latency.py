@@ -15,10 +15,11 @@ from bench import schedule, statistics
 from bench.apps import App, broker, unwind_on_sigterm
 from bench.driver import Driver, Topics, Trace
 from edge import cli
+from edge.classifier import EXACTLY_ONCE, delivery_option
+from edge.cluster import Cluster
 from edge.codec import REQUEST_TOPIC_CONFIG
 from edge.images import load_images
 from edge.model import load_model
-from edge.pubsub import connect
 from edge.query import SAMPLES
 
 MODEL = Path("samples/lenet.onnx")
@@ -52,13 +53,8 @@ VERSIONS = ("kafka-python", "confluent-kafka", "onnxruntime", "numpy")
     show_default=True,
     help="Where the result goes as JSON.",
 )
-@cli.option(
-    "BOOTSTRAP_SERVERS",
-    "--bootstrap-servers",
-    metavar="HOST:PORT,…",
-    callback=cli.check_servers,
-    help="Brokers to measure on; without it, a local one is started.",
-)
+@delivery_option
+@cli.cluster_or_own
 @cli.verbose
 def main(
     rate: float,
@@ -69,7 +65,8 @@ def main(
     model: Path,
     images: Path,
     output: Path,
-    bootstrap_servers: str | None,
+    delivery: str,
+    cluster: Cluster | None,
 ) -> None:
     """Measure the time from a request's intended sending to its prediction's arrival.
 
@@ -84,17 +81,17 @@ def main(
     run = uuid.uuid4().hex[:8]
     topics = Topics(f"bench_request_{run}", f"bench_prediction_{run}")
     due = schedule.poisson(rate, duration, seed)
-    with broker(bootstrap_servers) as servers:
-        _create(servers, topics)
-        driver = Driver(servers, topics, sent)
+    with broker(cluster) as measured:
+        _create(measured, topics)
+        driver = Driver(measured, topics, sent)
         driver.start()
-        with App("edge.classifier", *_options(servers, topics, model, run)) as classifier:
+        with App(measured, "edge.classifier", *_options(topics, model, run, delivery)) as classifier:
             driver.warm_up(classifier, rate, warm_up)
             click.echo(f"measuring {len(due)} requests in {duration:g} s …", err=True)
             trace = driver.run(due, grace)
             classifier.check()
         driver.close()
-    report = {**summary(trace), **_conditions(rate, duration, seed, model)}
+    report = {**summary(trace), **_conditions(rate, duration, seed, model, delivery)}
     click.echo(table(report))
     output.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")
     click.echo(f"JSON: {output}")
@@ -125,7 +122,7 @@ def table(report: dict[str, Any]) -> str:
     ]
     names = [*statistics.SAMPLES_NEEDED, "max"]
     lines = [
-        f"rate {report['rate_per_s']:g}/s for {report['duration_s']:g} s: sent {report['sent']}, "
+        f"{report['delivery']}, rate {report['rate_per_s']:g}/s for {report['duration_s']:g} s: sent {report['sent']}, "
         f"received {report['received']}, lost {report['lost']}, duplicated {report['duplicated']}",
         f"{'':18}" + "".join(f"{name:>9}" for name in names),
     ]
@@ -140,16 +137,14 @@ def table(report: dict[str, Any]) -> str:
     return "\n".join([*lines, *([f"- too few samples: {', '.join(missing)}"] if missing else [])])
 
 
-def _create(servers: str, topics: Topics) -> None:
-    with connect(servers) as pubsub:
+def _create(cluster: Cluster, topics: Topics) -> None:
+    with cluster.connect() as pubsub:
         pubsub.create_topic(topics.requests, 1, REQUEST_TOPIC_CONFIG)
         pubsub.create_topic(topics.predictions)
 
 
-def _options(servers: str, topics: Topics, model: Path, run: str) -> list[str]:
+def _options(topics: Topics, model: Path, run: str, delivery: str) -> list[str]:
     return [
-        "--bootstrap-servers",
-        servers,
         "--model",
         str(model.resolve()),
         "--group",
@@ -158,16 +153,20 @@ def _options(servers: str, topics: Topics, model: Path, run: str) -> list[str]:
         topics.requests,
         "--prediction-topic",
         topics.predictions,
+        "--delivery",
+        delivery,
+        *(["--instance-id", f"bench-{run}"] if delivery == EXACTLY_ONCE else []),
     ]
 
 
-def _conditions(rate: float, duration: float, seed: int, model: Path) -> dict[str, Any]:
+def _conditions(rate: float, duration: float, seed: int, model: Path, delivery: str) -> dict[str, Any]:
     return {
         "rate_per_s": rate,
         "duration_s": duration,
         "schedule": "poisson",
         "seed": seed,
         "model": model.name,
+        "delivery": delivery,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {"system": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()},
         "python": platform.python_version(),

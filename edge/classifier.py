@@ -8,13 +8,26 @@ from pathlib import Path
 import click
 
 from edge import cli
+from edge.cluster import Cluster
 from edge.codec import REQUEST_TOPIC_CONFIG
-from edge.delivery import Delivery
+from edge.delivery import AtLeastOnce, Delivery
 from edge.model import load_model
-from edge.pubsub import connect
+from edge.records import Client
 from edge.service import Options, Service
+from edge.transactions import ExactlyOnce
 
 log = logging.getLogger(__name__)
+
+AT_LEAST_ONCE, EXACTLY_ONCE = "at-least-once", "exactly-once"
+COMMIT_INTERVALS_S = {AT_LEAST_ONCE: 0.1, EXACTLY_ONCE: 0.05}
+
+delivery_option = cli.option(
+    "DELIVERY",
+    "--delivery",
+    type=click.Choice([AT_LEAST_ONCE, EXACTLY_ONCE]),
+    default=AT_LEAST_ONCE,
+    help="exactly-once answers in transactions, and needs --instance-id.",
+)
 
 
 def check_sha256(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
@@ -47,6 +60,7 @@ def check_sha256(_: click.Context, __: click.Parameter, value: str | None) -> st
 @cli.prediction_topic
 @cli.dead_letter_topic
 @cli.group("edge.classifier")
+@delivery_option
 @cli.option(
     "INSTANCE_ID",
     "--instance-id",
@@ -65,9 +79,8 @@ def check_sha256(_: click.Context, __: click.Parameter, value: str | None) -> st
     "COMMIT_INTERVAL",
     "--commit-interval",
     type=cli.Finite(min=0.01),
-    default=0.2,
     metavar="SECONDS",
-    help="How often offsets are committed.",
+    help="How often offsets, or transactions, are committed.  [default: 0.1; exactly-once: 0.05]",
 )
 @cli.option(
     "DRAIN_TIMEOUT",
@@ -78,8 +91,7 @@ def check_sha256(_: click.Context, __: click.Parameter, value: str | None) -> st
     help="How long to wait, when stopped, for what is in flight.",
 )
 @cli.partitions
-@cli.bootstrap_servers
-@cli.broker_wait
+@cli.cluster
 @cli.verbose
 def main(
     model: Path,
@@ -89,45 +101,54 @@ def main(
     prediction_topic: str,
     dead_letter_topic: str,
     group: str,
+    delivery: str,
     instance_id: str | None,
     max_batch: int,
     max_dead_letter_bytes: int,
-    commit_interval: float,
+    commit_interval: float | None,
     drain_timeout: float,
     partitions: int,
-    bootstrap_servers: str,
-    broker_wait: float,
+    cluster: Cluster,
 ) -> None:
-    """Answer each image in the request topic with one prediction, at least once.
+    """Answer each image in the request topic with one prediction, at least once or exactly once.
 
     A record that cannot be answered goes to the dead-letter topic with the reason. To scale out, start more
     of these in the same group, on a request topic with as many partitions.
     """
     if len({request_topic, prediction_topic, dead_letter_topic}) < 3:
         raise click.UsageError("the topics of requests, predictions and dead letters must differ")
+    if delivery == EXACTLY_ONCE and instance_id is None:
+        raise click.UsageError("--delivery exactly-once needs --instance-id: a name for this process that it keeps")
     stop = cli.stop_on_signals()
     served = load_model(model, contract, model_sha256)
     log.info("serving %s %s (%s)", served.contract.name, served.sha256, model)
-    pubsub = connect(bootstrap_servers, instance_id, broker_wait, stop)
-    pubsub.create_topic(request_topic, partitions, REQUEST_TOPIC_CONFIG)
-    pubsub.create_topic(prediction_topic, partitions)
-    pubsub.create_topic(dead_letter_topic, 1)
-    delivery = Delivery(pubsub.client.open_sink, commit_interval)
-    source = pubsub.client.open_source(request_topic, group, delivery.on_revoked)
-    delivery.attach(source)
+    pubsub = cluster.connect(stop, instance_id)
+    pubsub.create_topic(request_topic, partitions, REQUEST_TOPIC_CONFIG, "READ")
+    pubsub.create_topic(prediction_topic, partitions, right="WRITE")
+    pubsub.create_topic(dead_letter_topic, 1, right="WRITE")
+    name = f"{group}.{instance_id}"
+    guarantee = _guarantee(pubsub.client, delivery, name, commit_interval or COMMIT_INTERVALS_S[delivery])
+    source = pubsub.client.open_source(request_topic, group, guarantee.on_revoked)
+    guarantee.attach(source)
     service = Service(
-        source, delivery, served, Options(prediction_topic, dead_letter_topic, max_batch, max_dead_letter_bytes)
+        source, guarantee, served, Options(prediction_topic, dead_letter_topic, max_batch, max_dead_letter_bytes)
     )
     try:
         service.run(stop)
     finally:
-        unanswered = delivery.drain(drain_timeout)
+        unanswered = guarantee.drain(drain_timeout)
         source.close()
-        delivery.close()
+        guarantee.close()
         counts = service.counts
         log.info("stopped: %d predictions, %d dead letters written", counts.predictions, counts.dead_letters)
         if unanswered:
             log.warning("%d requests were not finished: they will be read again", unanswered)
+
+
+def _guarantee(client: Client, delivery: str, name: str, commit_interval_s: float) -> Delivery:
+    if delivery == EXACTLY_ONCE:
+        return ExactlyOnce(lambda: client.open_transactional_sink(name), commit_interval_s)
+    return AtLeastOnce(client.open_sink, commit_interval_s)
 
 
 if __name__ == "__main__":

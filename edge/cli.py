@@ -1,5 +1,7 @@
 """What all commands share: options with their environment variables, logging, signals, exit codes."""
 
+import functools
+import inspect
 import logging
 import math
 import os
@@ -8,12 +10,15 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import Any, TypeVar
 
 import click
 
-from edge.errors import EXIT_INTERNAL
+from edge.cluster import Cluster
+from edge.errors import EXIT_INTERNAL, ConfigurationError
+from edge.security import MECHANISMS, PROTOCOLS, Secret, Security, read_secret
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +45,9 @@ def check_servers(_: click.Context, __: click.Parameter, value: str | None) -> s
     return value
 
 
-def check_topic(_: click.Context, __: click.Parameter, value: str) -> str:
-    """A callback that accepts what Kafka accepts as the name of a topic."""
-    if value in (".", "..") or not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", value):
+def check_topic(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    """A callback that accepts what Kafka accepts as the name of a topic, or nothing where an option has no default."""
+    if value is not None and (value in (".", "..") or not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", value)):
         raise click.BadParameter(
             f"{value[:100]!r} is no name of a topic: letters, digits, '.', '_' and '-' are allowed"
         )
@@ -61,22 +66,6 @@ def option(variable: str, *names: str, **settings: Any) -> Callable[[Command], C
     return click.option(*names, envvar=f"EDGE_{variable}", show_envvar=True, show_default=True, **settings)
 
 
-bootstrap_servers = option(
-    "BOOTSTRAP_SERVERS",
-    "--bootstrap-servers",
-    default="localhost:9092",
-    metavar="HOST:PORT,…",
-    callback=check_servers,
-    help="Kafka brokers to connect to first.",
-)
-broker_wait = option(
-    "BROKER_WAIT",
-    "--broker-wait",
-    type=Finite(min=0),
-    default=30.0,
-    metavar="SECONDS",
-    help="How long to wait for a broker at start.",
-)
 request_topic = option(
     "REQUEST_TOPIC", "--request-topic", default="prediction_request", callback=check_topic, help="Topic of the images."
 )
@@ -103,6 +92,117 @@ partitions = option(
 )
 json_output = option("JSON", "--json", "as_json", is_flag=True, help="Write one JSON object a line.")
 limit = click.option("--limit", type=click.IntRange(min=1), help="Stop after so many.  [default: go on until stopped]")
+
+
+_FILE = click.Path(path_type=Path)
+_CLUSTER_OPTIONS = (
+    option(
+        "BROKER_WAIT",
+        "--broker-wait",
+        type=Finite(min=0),
+        default=30.0,
+        metavar="SECONDS",
+        help="How long to wait for a broker at start.",
+    ),
+    option(
+        "SECURITY_PROTOCOL",
+        "--security-protocol",
+        type=click.Choice(PROTOCOLS),
+        help="How connections are protected.  [default: SASL_SSL with a --sasl-username, SSL with a --tls-… file, "
+        "else PLAINTEXT]",
+    ),
+    option("TLS_CA", "--tls-ca", type=_FILE, help="PEM file of whom to trust instead of the system's authorities."),
+    option("TLS_CERTIFICATE", "--tls-certificate", type=_FILE, help="PEM file of this client's certificate."),
+    option("TLS_KEY", "--tls-key", type=_FILE, help="PEM file of its private key."),
+    option(
+        "TLS_KEY_PASSWORD_FILE",
+        "--tls-key-password-file",
+        type=_FILE,
+        help="File of the key's password, which EDGE_TLS_KEY_PASSWORD can hold instead.",
+    ),
+    option(
+        "SASL_MECHANISM",
+        "--sasl-mechanism",
+        type=click.Choice(MECHANISMS),
+        default="SCRAM-SHA-256",
+        help="How the password is proven.",
+    ),
+    option("SASL_USERNAME", "--sasl-username", callback=check_name, help="Whom to log in as."),
+    option(
+        "SASL_PASSWORD_FILE",
+        "--sasl-password-file",
+        type=_FILE,
+        help="File of that user's password, which EDGE_SASL_PASSWORD can hold instead.",
+    ),
+)
+
+
+def cluster(command: Command) -> Callable[..., Any]:
+    """The options that name and secure a cluster; the command takes them as one `cluster`."""
+    return _with_cluster(command, "Kafka brokers to connect to first.", default="localhost:9092")
+
+
+def cluster_or_own(command: Command) -> Callable[..., Any]:
+    """The same for a command that starts a broker of its own when none is named: `cluster` is then None."""
+    return _with_cluster(command, "Brokers to work on; without it, a local one is started.")
+
+
+def _with_cluster(command: Command, servers_help: str, **servers: Any) -> Callable[..., Any]:
+    @functools.wraps(command)
+    def collapse(*args: Any, bootstrap_servers: str | None, broker_wait: float, **rest: Any) -> Any:
+        security = _security(**{name: rest.pop(name) for name in inspect.signature(_security).parameters})
+        if bootstrap_servers is None:
+            if security != Security():
+                raise click.UsageError("what secures a connection needs --bootstrap-servers, too")
+            return command(*args, cluster=None, **rest)
+        if security.sends_password_in_clear:
+            log.warning("the password goes over the network in clear: SASL_SSL or a SCRAM mechanism would protect it")
+        return command(*args, cluster=Cluster(bootstrap_servers, broker_wait, security), **rest)
+
+    named = option(
+        "BOOTSTRAP_SERVERS",
+        "--bootstrap-servers",
+        metavar="HOST:PORT,…",
+        callback=check_servers,
+        help=servers_help,
+        **servers,
+    )
+    result: Callable[..., Any] = collapse
+    for decorate in (*reversed(_CLUSTER_OPTIONS), named):
+        result = decorate(result)
+    return result
+
+
+def _security(
+    security_protocol: str | None,
+    tls_ca: Path | None,
+    tls_certificate: Path | None,
+    tls_key: Path | None,
+    tls_key_password_file: Path | None,
+    sasl_mechanism: str,
+    sasl_username: str | None,
+    sasl_password_file: Path | None,
+) -> Security:
+    is_tls = tls_ca or tls_certificate or tls_key
+    # A password is never sent without TLS unless somebody has asked for it by name.
+    derived = "SASL_SSL" if sasl_username is not None else "SSL" if is_tls else "PLAINTEXT"
+    return Security(
+        protocol=security_protocol or derived,
+        ca=tls_ca,
+        certificate=tls_certificate,
+        key=tls_key,
+        key_password=_secret("EDGE_TLS_KEY_PASSWORD", "--tls-key-password-file", tls_key_password_file),
+        mechanism=sasl_mechanism,
+        username=sasl_username,
+        password=_secret("EDGE_SASL_PASSWORD", "--sasl-password-file", sasl_password_file),
+    )
+
+
+def _secret(variable: str, option_name: str, path: Path | None) -> Secret | None:
+    value = os.environ.get(variable)
+    if value is not None and path is not None:
+        raise ConfigurationError(f"both {variable} and {option_name} give a password: leave one of them out")
+    return read_secret(path) if path is not None else None if value is None else Secret(value)
 
 
 def group(default: str) -> Callable[[Command], Command]:
@@ -135,6 +235,11 @@ def _set_up_logging(_: click.Context, __: click.Parameter, verbosity: int) -> No
     logging.getLogger("edge").setLevel(logging.DEBUG if verbosity else logging.INFO)
     # kafka-python logs each attempt to reconnect, and whole values at DEBUG: never let it go below INFO.
     logging.getLogger("kafka").setLevel(logging.INFO if verbosity > 1 else logging.CRITICAL)
+
+
+def printable(text: str) -> str:
+    """Text that somebody sent, unable to steer the terminal."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
 def stop_on_signals() -> threading.Event:

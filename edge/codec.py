@@ -30,12 +30,18 @@ REQUEST_TOPIC_CONFIG = {"compression.type": "uncompressed"}
 MAX_COPIED_BYTES = 16 * 1024
 """What the key, and all headers together, may hold that are copied from request to prediction."""
 
+ERRORS = "__connect.errors."
+DEAD_LETTER = "dead-letter-"
+"""How the headers begin that a dead letter has on top of its record's."""
+VALUE_BYTES, VALUE_SHA256 = DEAD_LETTER + "value-bytes", DEAD_LETTER + "value-sha256"
+NULL_VALUE, DROPPED_HEADERS = DEAD_LETTER + "null-value", DEAD_LETTER + "dropped-headers"
+DROPPED_KEY_BYTES = DEAD_LETTER + "dropped-key-bytes"
+
 PREDICTION_LIMITS = jsontext.Limits(bytes=256 * 1024, depth=8, values=256 * 1024)
 """A prediction repeats the request's id, which may have MAX_COPIED_BYTES, and up to six times as many when escaped."""
 
 _COPIED = frozenset({REQUEST_ID, CREATED_NS, TRUE_LABEL, "traceparent"})
 _JSON_BYTES_PER_NUMBER = 32
-_ERRORS = "__connect.errors."
 _RECORD_OVERHEAD = 128
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
@@ -82,6 +88,8 @@ def decode_request(record: Record, contract: Contract) -> Request:
 
     Raises: BadRequestError saying what is wrong; sizes are checked before anything is allocated.
     """
+    if record.flaw is not None:
+        raise BadRequestError(record.flaw)
     copied, content_type = _known_headers(record)
     if record.key is not None and len(record.key) > MAX_COPIED_BYTES:
         raise BadRequestError(f"the key has {len(record.key):,} bytes; at most {MAX_COPIED_BYTES:,} are copied")
@@ -188,26 +196,26 @@ def encode_dead_letter(record: Record, error: Exception, max_bytes: int) -> Enco
     empty, the latter marked with the header `dead-letter-null-value`.
     """
     reason = [
-        (_ERRORS + "topic", record.partition.topic.encode()),
-        (_ERRORS + "partition", str(record.partition.number).encode()),
-        (_ERRORS + "offset", str(record.offset).encode()),
-        (_ERRORS + "exception.class.name", type(error).__name__.encode()),
-        (_ERRORS + "exception.message", str(error).encode()[:1000]),
+        (ERRORS + "topic", record.partition.topic.encode()),
+        (ERRORS + "partition", str(record.partition.number).encode()),
+        (ERRORS + "offset", str(record.offset).encode()),
+        (ERRORS + "exception.class.name", type(error).__name__.encode()),
+        (ERRORS + "exception.message", str(error).encode()[:1000]),
     ]
     key, value = record.key, record.value
     headers = [(name, content or b"") for name, content in record.headers]
     if value is None and key is None:
         value = b""
-        reason.append(("dead-letter-null-value", b"true"))
+        reason.append((NULL_VALUE, b"true"))
     if value is not None and _size(key, value, [*headers, *reason]) > max_bytes:
-        reason.append(("dead-letter-value-bytes", str(len(value)).encode()))
-        reason.append(("dead-letter-value-sha256", hashlib.sha256(value).hexdigest().encode()))
+        reason.append((VALUE_BYTES, str(len(value)).encode()))
+        reason.append((VALUE_SHA256, hashlib.sha256(value).hexdigest().encode()))
         value = b""
     if _size(key, value, [*headers, *reason]) > max_bytes:
-        reason.append(("dead-letter-dropped-headers", str(len(headers)).encode()))
+        reason.append((DROPPED_HEADERS, str(len(headers)).encode()))
         headers = []
     if _size(key, value, [*headers, *reason]) > max_bytes:
-        reason.append(("dead-letter-dropped-key-bytes", str(len(key or b"")).encode()))
+        reason.append((DROPPED_KEY_BYTES, str(len(key or b"")).encode()))
         key, value = None, b""
     return Encoded(key, value, [*headers, *reason])
 

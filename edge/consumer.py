@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import click
 
 from edge import cli
+from edge.cluster import Cluster
 from edge.codec import CREATED_NS, TRUE_LABEL, Prediction, decode_prediction, header
 from edge.errors import BadDataError
-from edge.pubsub import connect
 from edge.records import Record
 
 log = logging.getLogger(__name__)
@@ -44,8 +44,7 @@ class Score:
 @cli.json_output
 @cli.limit
 @cli.partitions
-@cli.bootstrap_servers
-@cli.broker_wait
+@cli.cluster
 @cli.verbose
 def main(
     prediction_topic: str,
@@ -53,14 +52,13 @@ def main(
     as_json: bool,
     limit: int | None,
     partitions: int,
-    bootstrap_servers: str,
-    broker_wait: float,
+    cluster: Cluster,
 ) -> None:
     """Print each prediction, and how often they were right where the true label is known."""
     stop = cli.stop_on_signals()
     score, count = Score(), 0
-    with connect(bootstrap_servers, broker_wait_s=broker_wait, stop=stop) as pubsub:
-        pubsub.create_topic(prediction_topic, partitions)
+    with cluster.connect(stop) as pubsub:
+        pubsub.create_topic(prediction_topic, partitions, right="READ")
         for record in pubsub.subscribe(prediction_topic, group, limit):
             count += 1
             try:
@@ -80,8 +78,7 @@ def _line(prediction: Prediction, true_label: str | None, is_right: bool | None,
     if is_right is not None:
         verdict = "right" if is_right else f"wrong, it is {true_label}"
         line = f"{line}  {verdict:<26}  {score}"
-    # Nothing that somebody sent may steer the terminal.
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line)
+    return cli.printable(line)
 
 
 def _json(true_label: str | None, record: Record) -> str:

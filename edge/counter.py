@@ -3,7 +3,7 @@
 import click
 
 from edge import cli
-from edge.pubsub import connect
+from edge.cluster import Cluster
 
 FIRST, LAST = 1, 100
 
@@ -22,14 +22,13 @@ def main() -> None:
 @click.option(
     "--interval", type=cli.Finite(min=0), default=3.0, show_default=True, help="Seconds from number to number."
 )
-@cli.bootstrap_servers
-@cli.broker_wait
+@cli.cluster
 @cli.verbose
-def produce(topic: str, interval: float, bootstrap_servers: str, broker_wait: float) -> None:
+def produce(topic: str, interval: float, cluster: Cluster) -> None:
     """Write the integers 1 to 100, one each interval."""
     stop = cli.stop_on_signals()
-    with connect(bootstrap_servers, broker_wait_s=broker_wait, stop=stop) as pubsub:
-        pubsub.create_topic(topic)
+    with cluster.connect(stop) as pubsub:
+        pubsub.create_topic(topic, right="WRITE")
         for number in range(FIRST, LAST + 1):
             pubsub.write(topic, str(number).encode())
             pubsub.flush()
@@ -42,14 +41,13 @@ def produce(topic: str, interval: float, bootstrap_servers: str, broker_wait: fl
 @topic
 @cli.group("edge.counter")
 @cli.limit
-@cli.bootstrap_servers
-@cli.broker_wait
+@cli.cluster
 @cli.verbose
-def consume(topic: str, group: str, limit: int | None, bootstrap_servers: str, broker_wait: float) -> None:
+def consume(topic: str, group: str, limit: int | None, cluster: Cluster) -> None:
     """Read the integers and print them."""
     stop = cli.stop_on_signals()
-    with connect(bootstrap_servers, broker_wait_s=broker_wait, stop=stop) as pubsub:
-        pubsub.create_topic(topic)
+    with cluster.connect(stop) as pubsub:
+        pubsub.create_topic(topic, right="READ")
         for record in pubsub.subscribe(topic, group, limit):
             click.echo(f"read {(record.value or b'').decode('utf-8', 'replace')}")
 

@@ -21,6 +21,11 @@ class EdgeError(click.ClickException):
     exit_code = EXIT_INTERNAL
 
 
+def is_fatal(error: Exception | None) -> bool:
+    """Whether an error is one that no repetition mends."""
+    return isinstance(error, EdgeError) and not isinstance(error, BrokerUnavailableError)
+
+
 class BadDataError(EdgeError):
     """Input data that cannot be used: repair or replace the file that the message names."""
 
@@ -47,6 +52,10 @@ class ConfigurationError(EdgeError):
     """An option contradicts another or the broker's state: change the configuration."""
 
     exit_code = EXIT_BAD_CONFIGURATION
+
+
+class FencedError(ConfigurationError):
+    """Another process has taken this one's place: end, and leave the place to it."""
 
 
 class BadModelError(ConfigurationError):

@@ -1,9 +1,11 @@
 """A cluster in memory behind the protocols of `records`, for unit tests; its writes can be made to fail."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from typing import cast
 
-from edge.records import Headers, OnDone, OnRevoked, Partition, Record
+from edge.errors import ConfigurationError
+from edge.records import Headers, OnDone, OnRevoked, Partition, Record, Right
 
 
 class MemoryClient:
@@ -15,8 +17,8 @@ class MemoryClient:
         self.failures: list[Exception] = []
         self.sinks_opened = 0
 
-    def create_topic(self, name: str, partitions: int, config: Mapping[str, str]) -> bool:
-        """Create a topic; False when it was there already."""
+    def create_topic(self, name: str, partitions: int, config: Mapping[str, str], right: Right | None = None) -> bool:
+        """Create a topic; False when it was there already; everybody has every right."""
         if name in self.topics:
             return False
         self.topics[name] = []
@@ -26,10 +28,21 @@ class MemoryClient:
         """Read the topic from the group's offset."""
         return MemorySource(self, topic, group, on_revoked)
 
+    def scan(self, topic: str, starts: Mapping[Partition, int] | None = None) -> Generator[Record]:
+        """What a topic holds as of now."""
+        if topic not in self.topics:
+            raise ConfigurationError(f"there is no topic {topic!r}")
+        yield from self.topics[topic][(starts or {}).get(Partition(topic, 0), 0) :]
+
     def open_sink(self) -> "MemorySink":
         """A new sink, into which `failures` are dealt one a write."""
         self.sinks_opened += 1
         return MemorySink(self)
+
+    def open_transactional_sink(self, name: str) -> "MemoryTransactionalSink":
+        """The same in transactions; what one left open is dropped with it."""
+        self.sinks_opened += 1
+        return MemoryTransactionalSink(self)
 
     def append(self, topic: str, value: bytes | None, key: bytes | None = None, headers: Headers = ()) -> Record:
         """Put one record into a topic."""
@@ -71,6 +84,15 @@ class MemorySource:
         """Read again from the given offsets."""
         self._position = offsets.get(self._partition, self._position)
 
+    def rewind_to_committed(self) -> None:
+        """Read again from the group's offset."""
+        self._position = self._client.committed.get(self.membership, 0)
+
+    @property
+    def membership(self) -> tuple[str, Partition]:
+        """Where the group keeps its offset."""
+        return self._group, self._partition
+
     def pause(self, paused: bool) -> None:
         """Stop or go on returning records."""
         self._is_paused = paused
@@ -97,3 +119,34 @@ class MemorySink:
 
     def close(self, timeout_s: float) -> None:
         """Nothing is held."""
+
+
+class MemoryTransactionalSink:
+    """Keeps what is written until it is committed; a write or commit takes the next of the client's `failures`."""
+
+    def __init__(self, client: MemoryClient) -> None:
+        self._client = client
+        self._written: list[tuple[str, bytes | None, bytes | None, Headers]] = []
+
+    def begin(self) -> None:
+        """Start a transaction."""
+        self._written.clear()
+
+    def write(self, topic: str, value: bytes | None, key: bytes | None, headers: Headers, on_done: OnDone) -> None:
+        """Add one record to the transaction."""
+        self._written.append((topic, value, key, headers))
+        on_done(self._client.failures.pop(0) if self._client.failures else None)
+
+    def commit(self, offsets: Mapping[Partition, int], membership: object, on_done: OnDone) -> None:
+        """Show everything at once, and commit the offsets."""
+        failure = self._client.failures.pop(0) if self._client.failures else None
+        if failure is None:
+            for record in self._written:
+                self._client.append(*record)
+            group, _ = cast("tuple[str, Partition]", membership)
+            self._client.committed.update({(group, partition): offset for partition, offset in offsets.items()})
+        on_done(failure)
+
+    def close(self, timeout_s: float) -> None:
+        """What is not committed is lost."""
+        self._written.clear()

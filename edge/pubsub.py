@@ -13,7 +13,9 @@ from collections.abc import Collection, Iterator, Mapping
 from types import TracebackType
 
 from edge.errors import BrokerUnavailableError
-from edge.records import Client, Headers, Partition, Record, Sink, Source
+from edge.outage import Outage
+from edge.records import Client, Headers, Partition, Record, Right, Sink, Source
+from edge.security import Security
 
 COMMIT_INTERVAL_S = 0.5
 MAX_UNSETTLED = 1000
@@ -22,6 +24,8 @@ SETTLE_TIMEOUT_S = 130.0
 """How long a write may stay unsettled: a little more than kafka-python itself goes on trying."""
 STOP_TIMEOUT_S = 10.0
 """The same once the app was told to stop."""
+SILENCE_S = 2.0
+"""So long without an acknowledgement for what was written is worth a line."""
 
 
 def connect(
@@ -29,17 +33,19 @@ def connect(
     instance_id: str | None = None,
     broker_wait_s: float = 30.0,
     stop: threading.Event | None = None,
+    security: Security | None = None,
 ) -> "PubSub":
     """Connect to a cluster, waiting up to `broker_wait_s` for a broker to answer.
 
     `bootstrap_servers` is `host:port[,host:port…]`; `instance_id` names a static member of the groups; setting `stop`
-    ends the wait and the subscriptions, and shortens the wait for acknowledgements.
+    ends the wait and the subscriptions, and shortens the wait for acknowledgements; `security` is TLS and SASL.
 
-    Raises: BrokerUnavailableError when none answered in time, StoppedError when `stop` was set.
+    Raises: BrokerUnavailableError when none answered in time, StoppedError when `stop` was set, and, at once,
+    NotAuthorisedError or ConfigurationError when a broker cannot be used in this way (see `probe.find_fault`).
     """
     from edge.kafka_client import KafkaClient  # noqa: PLC0415 - whoever brings a client of their own needs no other
 
-    return PubSub(KafkaClient(bootstrap_servers, instance_id, broker_wait_s, stop), stop)
+    return PubSub(KafkaClient(bootstrap_servers, instance_id, broker_wait_s, stop, security=security), stop)
 
 
 class PubSub:
@@ -52,6 +58,8 @@ class PubSub:
         self._unsettled = 0
         self._settled = threading.Condition()
         self._failures: list[Exception] = []
+        self._last_settled = 0.0
+        self._silence = Outage("Kafka acknowledges nothing, waiting for it", "Kafka acknowledges again")
         self._subscriptions: list[Subscription] = []
 
     def __enter__(self) -> "PubSub":
@@ -62,9 +70,14 @@ class PubSub:
     ) -> None:
         self._close(is_settling=error is None)
 
-    def create_topic(self, name: str, partitions: int = 1, config: Mapping[str, str] | None = None) -> bool:
-        """Create a topic; False when it was there already."""
-        return self.client.create_topic(name, partitions, config or {})
+    def create_topic(
+        self, name: str, partitions: int = 1, config: Mapping[str, str] | None = None, right: Right | None = None
+    ) -> bool:
+        """Create a topic; False when it was there already.
+
+        Raises: NotAuthorisedError when it cannot be created, or when `right`, READ or WRITE, on it is missing.
+        """
+        return self.client.create_topic(name, partitions, config or {}, right)
 
     def write(self, topic: str, value: bytes | None, key: bytes | None = None, headers: Headers = ()) -> None:
         """Start to write one record; records with the same key keep their order.
@@ -75,6 +88,8 @@ class PubSub:
             self._sink = self.client.open_sink()
         self._wait_for(MAX_UNSETTLED - 1, SETTLE_TIMEOUT_S)
         with self._settled:
+            if self._unsettled == 0:
+                self._last_settled = time.monotonic()
             self._unsettled += 1
         self._sink.write(topic, value, key, headers, self._on_done)
 
@@ -113,19 +128,25 @@ class PubSub:
         """Wait until at most so many writes are unsettled, and raise the first failure there was."""
         deadline, is_stopping = time.monotonic() + timeout_s, False
         with self._settled:
+            self._listen()
             while not self._failures and self._unsettled > unsettled:
                 if self._stop.is_set() and not is_stopping:
                     deadline, is_stopping = min(deadline, time.monotonic() + STOP_TIMEOUT_S), True
                 if time.monotonic() >= deadline:
                     raise BrokerUnavailableError(f"{self._unsettled} writes were not acknowledged in time")
                 self._settled.wait(0.1)
+                self._listen()
             if self._failures:
                 failures, self._failures = self._failures, []
                 raise failures[0]
 
+    def _listen(self) -> None:
+        self._silence.note(self._unsettled > 0 and time.monotonic() - self._last_settled > SILENCE_S)
+
     def _on_done(self, error: Exception | None) -> None:
         with self._settled:
             self._unsettled -= 1
+            self._last_settled = time.monotonic()
             if error is not None:
                 self._failures.append(error)
             self._settled.notify_all()

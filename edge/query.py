@@ -10,10 +10,11 @@ import click
 import numpy as np
 
 from edge import cli
+from edge.cluster import Cluster
 from edge.codec import CREATED_NS, REQUEST_ID, REQUEST_TOPIC_CONFIG, TRUE_LABEL
 from edge.errors import EdgeError
 from edge.images import Images, load_images
-from edge.pubsub import PubSub, connect
+from edge.pubsub import PubSub
 
 SAMPLES = Path("samples/fashion_mnist_test_200.npz")
 
@@ -38,8 +39,7 @@ SAMPLES = Path("samples/fashion_mnist_test_200.npz")
 )
 @cli.request_topic
 @cli.partitions
-@cli.bootstrap_servers
-@cli.broker_wait
+@cli.cluster
 @cli.verbose
 def main(
     images: Path,
@@ -50,8 +50,7 @@ def main(
     device: str | None,
     request_topic: str,
     partitions: int,
-    bootstrap_servers: str,
-    broker_wait: float,
+    cluster: Cluster,
 ) -> None:
     """Write one image each interval to the request topic, over and over, until stopped.
 
@@ -60,8 +59,8 @@ def main(
     stop = cli.stop_on_signals()
     source = load_images(images)
     order = _order(len(source.image), seed if shuffle else None)
-    with connect(bootstrap_servers, broker_wait_s=broker_wait, stop=stop) as pubsub:
-        pubsub.create_topic(request_topic, partitions, REQUEST_TOPIC_CONFIG)
+    with cluster.connect(stop) as pubsub:
+        pubsub.create_topic(request_topic, partitions, REQUEST_TOPIC_CONFIG, "WRITE")
         sent = 0
         next_s = time.monotonic()
         while sent != limit and not stop.wait(max(0.0, next_s - time.monotonic())):

@@ -1,8 +1,9 @@
 """What travels: records, and the two protocols behind which a Kafka client sits."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from typing import Literal, NamedTuple, Protocol
 
+Right = Literal["READ", "WRITE"]
 Headers = Sequence[tuple[str, bytes | None]]
 OnDone = Callable[[Exception | None], None]
 """Called once a write is settled: with None when the broker has it, else with the error; maybe on another thread."""
@@ -16,7 +17,10 @@ class Partition(NamedTuple):
 
 
 class Record(NamedTuple):
-    """One record as it was read; `timestamp_ms` is Kafka's, in milliseconds since 1970."""
+    """One record as it was read; `timestamp_ms` is Kafka's, in milliseconds since 1970.
+
+    A record that the client could not decode says why in `flaw`; one that stands for several has the last one's offset.
+    """
 
     partition: Partition
     offset: int
@@ -24,6 +28,7 @@ class Record(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: Headers
+    flaw: str | None = None
 
 
 OnRevoked = Callable[[Collection[Partition]], Mapping[Partition, int]]
@@ -48,6 +53,16 @@ class Source(Protocol):
     def rewind(self, offsets: Mapping[Partition, int]) -> None:
         """Read these partitions again from the given offsets; partitions no longer owned are passed over."""
 
+    def rewind_to_committed(self) -> None:
+        """Read all partitions again from what the group has committed, or from their beginning.
+
+        Raises: EdgeError when the group's coordinator does not answer.
+        """
+
+    @property
+    def membership(self) -> object:
+        """What a transaction needs to know of this member of its group, for a sink of the same client."""
+
     def pause(self, paused: bool) -> None:
         """While paused, `read` returns nothing but stays a member of its group."""
 
@@ -65,14 +80,40 @@ class Sink(Protocol):
         """Settle what can be settled in `timeout_s`, and let go of the connection."""
 
 
+class TransactionalSink(Sink, Protocol):
+    """Writes in transactions: a reader of committed records sees all of one, or nothing; also the offsets in it."""
+
+    def begin(self) -> None:
+        """Start a transaction, to which all writes belong until it is committed.
+
+        Raises: EdgeError when this sink is of no more use.
+        """
+
+    def commit(self, offsets: Mapping[Partition, int], membership: object, on_done: OnDone) -> None:
+        """Start to commit the transaction, and with it the next offset to read of each partition.
+
+        After an error it may or may not have been committed: a new sink of the same name finds out, and the source is
+        then rewound to what is committed.
+        """
+
+
 class Client(Protocol):
     """A connection to a cluster, which makes topics, sources and sinks."""
 
-    def create_topic(self, name: str, partitions: int, config: Mapping[str, str]) -> bool:
-        """Create a topic; False when it was there already."""
+    def create_topic(self, name: str, partitions: int, config: Mapping[str, str], right: Right | None = None) -> bool:
+        """Create a topic; False when it was there already. Raises NotAuthorisedError when `right` on it is missing."""
 
     def open_source(self, topic: str, group: str, on_revoked: OnRevoked) -> Source:
         """Join the consumer group and read the topic, from its earliest record when the group has no offset."""
 
+    def scan(self, topic: str, starts: Mapping[Partition, int] | None = None) -> Generator[Record]:
+        """What a topic holds as of now, outside of any group, or of some partitions from the given offsets on.
+
+        Raises: ConfigurationError when there is no such topic, BrokerUnavailableError when it cannot be read on.
+        """
+
     def open_sink(self) -> Sink:
         """A new sink."""
+
+    def open_transactional_sink(self, name: str) -> TransactionalSink:
+        """A new sink whose transactions have a name: it ends those that an earlier sink of that name left open."""

@@ -1,6 +1,5 @@
 """The classifier's loop: read, decode, infer, write; whatever a poll returned is a batch."""
 
-import logging
 import threading
 import time
 from dataclasses import dataclass
@@ -10,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.codec import Prediction, Request, decode_request, encode_dead_letter, encode_prediction
-from edge.delivery import Delivery, Ticket
+from edge.delivery import Delivery
 from edge.errors import BadRequestError
 from edge.model import Model
+from edge.progress import Ticket
 from edge.records import Record, Source
-
-log = logging.getLogger(__name__)
+from edge.rejections import Rejections
 
 READ_LIMIT = 500
 
@@ -46,7 +45,7 @@ class _Item:
 
 
 class Service:
-    """Answers requests until told to stop; at least once, in order for each key (see `Delivery`)."""
+    """Answers requests until told to stop, in order for each key; `delivery` is the guarantee."""
 
     def __init__(self, source: Source, delivery: Delivery, model: Model, options: Options) -> None:
         self.counts = Counts()
@@ -54,12 +53,14 @@ class Service:
         self._delivery = delivery
         self._model = model
         self._options = options
+        self._rejections = Rejections()
         self._max_batch = min(options.max_batch, model.max_batch or options.max_batch)
 
     def run(self, stop: threading.Event) -> None:
         """The loop; raises EdgeError when it cannot go on."""
         while not stop.is_set():
             self._delivery.settle()
+            self._rejections.tell()
             self._source.pause(self._delivery.is_full)
             records = self._source.read(READ_LIMIT, self._delivery.patience_s)
             polled, received_ns = time.monotonic(), time.time_ns()
@@ -68,6 +69,7 @@ class Service:
                 batch = slice(start, start + self._max_batch)
                 items = self._admit(records[batch], tickets[batch])
                 self._answer(items, polled, received_ns)
+        self._rejections.tell(is_last=True)
 
     def _admit(self, records: list[Record], tickets: list[Ticket]) -> list[_Item]:
         items = []
@@ -120,8 +122,7 @@ class Service:
         )
 
     def _reject(self, ticket: Ticket, record: Record, error: BadRequestError) -> None:
-        where = record.partition
-        log.warning("%s-%d offset %d goes to dead letters: %s", where.topic, where.number, record.offset, error)
+        self._rejections.note(record, error)
         encoded = encode_dead_letter(record, error, self._options.max_dead_letter_bytes)
         self._delivery.write(ticket, self._options.dead_letter_topic, encoded)
         self.counts.dead_letters += 1

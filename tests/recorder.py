@@ -5,9 +5,10 @@ import kafka
 from edge.records import Partition, Record
 
 
-def read_all(bootstrap_servers: str, topic: str) -> list[Record]:
+def read_all(bootstrap_servers: str, topic: str, committed: bool = False) -> list[Record]:
     """Every record of a topic from its first offset to its end as of now, partition by partition."""
-    consumer = kafka.KafkaConsumer(bootstrap_servers=bootstrap_servers, enable_auto_commit=False)
+    level = "read_committed" if committed else "read_uncommitted"
+    consumer = kafka.KafkaConsumer(bootstrap_servers=bootstrap_servers, enable_auto_commit=False, isolation_level=level)
     try:
         partitions = [kafka.TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or ()]
         consumer.assign(partitions)

@@ -132,6 +132,12 @@ def test_a_bad_request_is_refused_with_its_reason(name: str) -> None:
     assert len(raised.value.message) < 500
 
 
+def test_what_the_client_could_not_decode_is_refused_with_its_reason() -> None:
+    flawed = record(PIXELS.tobytes())._replace(flaw="the record is broken")
+    with pytest.raises(BadRequestError, match="the record is broken"):
+        decode_request(flawed, CONTRACT)
+
+
 def test_a_huge_key_is_refused() -> None:
     with pytest.raises(BadRequestError, match="key has 20,000 bytes"):
         decode_request(record(PIXELS.tobytes(), key=bytes(20_000)), CONTRACT)

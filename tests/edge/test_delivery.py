@@ -8,16 +8,17 @@ from collections.abc import Callable
 import pytest
 
 from edge.codec import Encoded
-from edge.delivery import Delivery, Progress
+from edge.delivery import AtLeastOnce
 from edge.errors import BrokerUnavailableError, ConfigurationError, NotAuthorisedError
 from edge.memory_client import MemoryClient, MemorySource
+from edge.progress import Progress
 from edge.records import Headers, OnDone, Partition
 
 PARTITION = Partition("in", 0)
 
 
-def start(client: MemoryClient, open_sink: Callable[[], object] | None = None) -> tuple[Delivery, MemorySource]:
-    delivery = Delivery(open_sink or client.open_sink, commit_interval_s=0.0)  # type: ignore[arg-type]
+def start(client: MemoryClient, open_sink: Callable[[], object] | None = None) -> tuple[AtLeastOnce, MemorySource]:
+    delivery = AtLeastOnce(open_sink or client.open_sink, commit_interval_s=0.0)  # type: ignore[arg-type]
     source = client.open_source("in", "group", delivery.on_revoked)
     delivery.attach(source)
     return delivery, source
@@ -52,7 +53,7 @@ class SlowSink:
         self.closed = True
 
 
-def read_and_write(delivery: Delivery, source: MemorySource) -> int:
+def read_and_write(delivery: AtLeastOnce, source: MemorySource) -> int:
     records = source.read(100, 0.0)
     for record, ticket in zip(records, delivery.track(records), strict=True):
         delivery.write(ticket, "out", Encoded(record.key, record.value, ()))
@@ -150,7 +151,7 @@ def test_after_a_failure_no_further_write_is_tried_until_it_is_handled() -> None
 
 def test_too_much_in_flight_stops_reading() -> None:
     client, sink = MemoryClient(), SlowSink()
-    delivery = Delivery(lambda: sink, max_in_flight=3, max_in_flight_bytes=100)
+    delivery = AtLeastOnce(lambda: sink, max_in_flight=3, max_in_flight_bytes=100)
     source = client.open_source("in", "group", delivery.on_revoked)
     client.append("in", bytes(50))
     read_and_write(delivery, source)

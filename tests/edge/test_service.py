@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from edge.codec import decode_prediction
-from edge.delivery import Delivery
+from edge.delivery import AtLeastOnce, Delivery
 from edge.errors import BrokerUnavailableError
 from edge.images import Images
 from edge.memory_client import MemoryClient, MemorySource
@@ -40,7 +40,7 @@ class ReadUntilEmpty:
 
 def classify(client: MemoryClient, model: Model) -> Service:
     stop = threading.Event()
-    delivery = Delivery(client.open_sink, commit_interval_s=0.0)
+    delivery = AtLeastOnce(client.open_sink, commit_interval_s=0.0)
     source = ReadUntilEmpty(client.open_source("in", "group", delivery.on_revoked), delivery, stop)
     delivery.attach(source)
     service = Service(source, delivery, model, OPTIONS)

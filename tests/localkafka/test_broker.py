@@ -1,75 +1,20 @@
 """The real broker: it is ready when it says so, keeps its data, and leaves nothing behind."""
 
 import os
-import select
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import kafka as kafka_python
 import pytest
 
-from localkafka import KAFKA_VERSION, BadConfigurationError, BrokerError, LocalKafka
+from localkafka import BadConfigurationError, BrokerError, LocalKafka
+from tests.localkafka.command import command, end, processes_of, wait_until
 
 DEADLINE_S = 60
 TOPIC = "numbers"
 
 pytestmark = pytest.mark.kafka
-
-
-@contextmanager
-def command(directory: Path, *options: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """`python -m localkafka` with its temporary files in `directory`, and the server that its ready line names."""
-    root = Path(__file__).parents[2]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "localkafka", "--port", "0", *options],
-        cwd=root,
-        env={**os.environ, "TMPDIR": str(directory)},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with process:
-        try:
-            assert process.stdout is not None
-            assert select.select([process.stdout], [], [], DEADLINE_S)[0], "no ready line"
-            line = process.stdout.readline()
-            assert line.startswith(f"Apache Kafka {KAFKA_VERSION} ready on localhost:")
-            yield process, line.split()[-1]
-        finally:
-            process.kill()
-
-
-def end(process: "subprocess.Popen[str]", number: signal.Signals) -> int:
-    """Send a signal and return the exit code; nothing but the ready line may have come on stdout."""
-    process.send_signal(number)
-    code = process.wait(DEADLINE_S)
-    assert process.stdout is not None
-    assert process.stdout.read() == ""
-    return code
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, "condition not met in time"
-        time.sleep(0.02)
-
-
-def processes_of(directory: Path) -> list[Path]:
-    """The processes that work in, or were started for, a directory."""
-
-    def belongs(process: Path) -> bool:
-        try:
-            here = str((process / "cwd").readlink()).startswith(str(directory))
-            return here or str(directory).encode() in (process / "cmdline").read_bytes()
-        except OSError:
-            return False
-
-    return [process for process in Path("/proc").glob("[0-9]*") if belongs(process)]
 
 
 def produce(servers: str, *values: bytes) -> None:

@@ -8,9 +8,11 @@ import pytest
 from click.testing import CliRunner, Result
 from jgo.maven import Artifact
 
-from localkafka import BadConfigurationError, BrokerError, LocalKafka, broker, jars
+from localkafka import BadConfigurationError, BrokerError, LocalKafka, broker, directory, jars, node, ports
 from localkafka.__main__ import main
+from localkafka.directory import DataDirectory
 from localkafka.jvm import last_lines
+from localkafka.security import secure
 
 
 @pytest.fixture
@@ -73,10 +75,35 @@ def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("no_jars")
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broker, "NEEDED_BYTES", 1 << 60)
+    monkeypatch.setattr(directory, "NEEDED_BYTES", 1 << 60)
     result = run("--port", "0", "--data-dir", str(tmp_path))
     assert result.exit_code == 69
     assert "MB left; Apache Kafka needs" in result.stderr
+
+
+def test_secrets_stay_the_same_for_the_same_user(tmp_path: Path) -> None:
+    first = secure(tmp_path, tls=True, sasl=True, users=None)
+    files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert secure(tmp_path, tls=True, sasl=True, users=None).users == first.users
+    assert {path: path.read_bytes() for path in files} == files
+    secure(tmp_path, tls=True, sasl=True, users={"other": "password"})
+    assert all(path.read_bytes() != text for path, text in files.items())
+
+
+@pytest.mark.parametrize("name", ["localkafka", "", "a b", "a=b", '"'])
+def test_a_user_that_cannot_be(name: str, tmp_path: Path) -> None:
+    with pytest.raises(BadConfigurationError, match="cannot be a user's name"):
+        secure(tmp_path, tls=False, sasl=True, users={name: "password"})
+
+
+@pytest.mark.usefixtures("no_jars")
+def test_a_data_directory_of_other_nodes(tmp_path: Path) -> None:
+    directory = DataDirectory(tmp_path)
+    directory.take(3)
+    directory.release()
+    result = run("--port", "0", "--data-dir", str(tmp_path))
+    assert result.exit_code == 78
+    assert f"{tmp_path} is of a cluster with --nodes 3" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -161,8 +188,8 @@ def test_a_broker_that_dies_at_its_start_shows_its_last_lines(tmp_path: Path) ->
 @pytest.mark.kafka
 def test_a_port_that_another_process_was_quicker_to_take(taken_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     choices = [taken_port]
-    free_port = broker._free_port
-    monkeypatch.setattr(broker, "_free_port", lambda besides=0: choices.pop() if choices else free_port(besides))
+    free_port = ports.free_port
+    monkeypatch.setattr(node, "free_port", lambda besides: choices.pop() if choices else free_port(besides))
     with LocalKafka() as kafka:
         assert kafka.port != taken_port
         assert choices == []

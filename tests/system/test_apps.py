@@ -166,7 +166,7 @@ def test_a_port_where_no_broker_listens_to_kafka_is_named() -> None:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         servers = f"127.0.0.1:{listener.getsockname()[1]}"
-        ended = run("edge.consumer", "--bootstrap-servers", servers)
+        ended = run("edge.consumer", "--bootstrap-servers", servers, "--broker-wait", "0")
     assert ended.process.returncode == 69
     assert servers in ended.errors[-1]
     assert "Traceback" not in ended.log

@@ -70,6 +70,10 @@ class Wire:
         """All records of the topic of predictions."""
         return read_all(self.servers, self.predictions)
 
+    def committed(self) -> list[str]:
+        """Ids of the predictions that a reader of committed records sees."""
+        return [decode_prediction(record).id for record in read_all(self.servers, self.predictions, committed=True)]
+
     def dead(self) -> list[Record]:
         """All dead letters."""
         return read_all(self.servers, self.dead_letters)

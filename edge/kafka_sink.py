@@ -1,0 +1,70 @@
+"""kafka-python's producers behind the protocols of `records`."""
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import kafka
+import kafka.errors
+
+from edge.kafka_errors import translate
+from edge.records import Headers, OnDone, Partition
+
+
+class KafkaSink:
+    """An idempotent producer; kafka-python retries by itself for two minutes, then a write fails."""
+
+    def __init__(self, producer: Any) -> None:
+        self._producer = producer
+
+    def write(self, topic: str, value: bytes | None, key: bytes | None, headers: Headers, on_done: OnDone) -> None:
+        """Start to write one record; `on_done` is called on kafka-python's sender thread."""
+        try:
+            future = self._producer.send(topic, value, key, list(headers))
+        except (kafka.errors.KafkaError, TypeError, ValueError) as error:
+            on_done(translate(error, f"writing to {topic!r}"))
+            return
+        future.add_callback(lambda _: on_done(None))
+        future.add_errback(lambda error: on_done(translate(error, f"writing to {topic!r}")))
+
+    def close(self, timeout_s: float) -> None:
+        """Settle what can be settled in time."""
+        try:
+            self._producer.close(timeout_s)
+        except kafka.errors.KafkaTimeoutError:
+            # kafka-python then leaves its sender running, which would go on writing behind its successor's back.
+            self._producer._sender.force_close()
+            self._producer._sender.join(1.0)
+
+
+class KafkaTransactionalSink(KafkaSink):
+    """A producer with a transactional id; the broker fences an earlier one of the same id."""
+
+    def begin(self) -> None:
+        """Start a transaction; raises EdgeError when the producer is fenced or has failed."""
+        try:
+            self._producer.begin_transaction()
+        except kafka.errors.KafkaError as error:
+            raise translate(error, "starting a transaction") from error
+
+    def commit(self, offsets: Mapping[Partition, int], membership: object, on_done: OnDone) -> None:
+        """Start to commit, on a thread of its own: kafka-python waits for the broker without a timeout.
+
+        A thread that waits in vain ends with the process; its producer is closed long before.
+        """
+        threading.Thread(target=self._commit, args=(offsets, membership, on_done), daemon=True).start()
+
+    def _commit(self, offsets: Mapping[Partition, int], membership: object, on_done: OnDone) -> None:
+        try:
+            if offsets:
+                self._producer.send_offsets_to_transaction(kafka_offsets(offsets), membership)
+            self._producer.commit_transaction()
+        except (kafka.errors.KafkaError, ValueError) as error:
+            on_done(translate(error, "committing a transaction"))
+        else:
+            on_done(None)
+
+
+def kafka_offsets(offsets: Mapping[Partition, int]) -> dict[Any, Any]:
+    """Offsets as kafka-python takes them."""
+    return {kafka.TopicPartition(*p): kafka.OffsetAndMetadata(offset, "", -1) for p, offset in offsets.items()}

@@ -1,0 +1,233 @@
+"""kafka-python's consumer behind the protocol of `records`, watched: it can be away, busy with nothing, or misled."""
+
+import logging
+import time
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import kafka
+import kafka.errors
+
+from edge.errors import BrokerUnavailableError, ConfigurationError, EdgeError, is_fatal
+from edge.kafka_errors import translate
+from edge.kafka_records import to_record, tolerate
+from edge.kafka_sink import kafka_offsets
+from edge.outage import Outage
+from edge.records import OnDone, OnRevoked, Partition, Record
+
+log = logging.getLogger(__name__)
+
+CLOSE_TIMEOUT_MS = 5_000
+STUCK_S = 15.0
+"""A client that has made no progress for so long, though a broker answers, is replaced."""
+_LOOK_S = 5.0
+_PAUSE_S, _SPIN_PROBE_S = 0.25, 0.05
+_COMMITTED_TIMEOUT_MS = 5_000
+
+
+class KafkaSource:
+    """A member of a consumer group; at least once, as `records.Source` says.
+
+    `open_consumer` makes a consumer; `find_fault` says why the cluster cannot be used, None when it can.
+    """
+
+    def __init__(
+        self,
+        open_consumer: Callable[[], Any],
+        topic: str,
+        on_revoked: OnRevoked,
+        find_fault: Callable[[], EdgeError | None],
+    ) -> None:
+        self._open_consumer = open_consumer
+        self._topic = topic
+        self._on_revoked = on_revoked
+        self._find_fault = find_fault
+        self._topic_id: object = None
+        self._fatal: EdgeError | None = None
+        self._committing: OnDone | None = None
+        self._is_spinning = False
+        self._is_rot_told = False
+        self._ill_since: float | None = None
+        self._next_look = 0.0
+        self._connection = Outage("the connection to Kafka is lost, trying again", "connected to Kafka again")
+        self._missing = Outage(f"the topic {topic!r} is gone, waiting for it", f"the topic {topic!r} is there again")
+        self._reading = Outage("reading fails and will be repeated", "reading goes on")
+        self._subscribe()
+
+    def read(self, max_records: int, timeout_s: float) -> list[Record]:
+        """Up to `max_records` records; raises EdgeError when reading cannot go on."""
+        self._watch()
+        if self._is_spinning:
+            time.sleep(_PAUSE_S)
+            timeout_s = _SPIN_PROBE_S
+        self._finish_joining()
+        worked_s = time.thread_time()
+        try:
+            polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
+        except kafka.errors.KafkaError as error:
+            self._wait_after(error)
+            return []
+        self._reading.note(False)
+        # While its coordinator is away, kafka-python waits for records by polling as fast as it can.
+        worked_s = time.thread_time() - worked_s
+        self._is_spinning = not polled and worked_s > timeout_s / 4
+        return [to_record(record) for records in polled.values() for record in records]
+
+    def commit(self, offsets: Mapping[Partition, int], on_done: OnDone) -> None:
+        """Start a commit, one at a time; `on_done` is called from a later `read`."""
+        self._committing = on_done
+
+        def callback(_: object, response: object) -> None:
+            error = response if isinstance(response, Exception) else None
+            if error is not None and is_fatal(translated := translate(error, "committing")):
+                self._fatal = translated
+            # A consumer that was replaced has no say any more.
+            if self._committing is on_done:
+                self._committing = None
+                on_done(error)
+
+        self._consumer.commit_async(kafka_offsets(offsets), callback)
+
+    def commit_now(self, offsets: Mapping[Partition, int], timeout_s: float) -> None:
+        """Commit and wait; a failure is logged, since what was not committed is only read again."""
+        if self._is_other_topic():
+            return
+        try:
+            self._consumer.commit(kafka_offsets(offsets), timeout_ms=int(timeout_s * 1000))
+        except kafka.errors.KafkaError as error:
+            log.warning("the last commit failed (%s): the records since the one before will be read again", error)
+
+    def rewind(self, offsets: Mapping[Partition, int]) -> None:
+        """Read again from the given offsets."""
+        owned = self._consumer.assignment()
+        for partition, offset in offsets.items():
+            if kafka.TopicPartition(*partition) in owned:
+                self._consumer.seek(kafka.TopicPartition(*partition), offset)
+
+    def rewind_to_committed(self) -> None:
+        """Read again from what the group has committed; raises EdgeError when its coordinator does not say it."""
+        try:
+            for partition in self._consumer.assignment():
+                offset = self._consumer.committed(partition, timeout_ms=_COMMITTED_TIMEOUT_MS)
+                if offset is None:
+                    self._consumer.seek_to_beginning(partition)
+                else:
+                    self._consumer.seek(partition, offset)
+        except kafka.errors.KafkaError as error:
+            raise translate(error, "finding out what is committed") from error
+
+    @property
+    def membership(self) -> object:
+        """The member's generation, by which the broker tells it from a stale one."""
+        return self._consumer.group_metadata()
+
+    def pause(self, paused: bool) -> None:
+        """Stop or go on returning records."""
+        if paused:
+            self._consumer.pause(*self._consumer.assignment())
+        elif self._consumer.paused():
+            self._consumer.resume(*self._consumer.paused())
+
+    def close(self) -> None:
+        """Leave the group."""
+        try:
+            self._consumer.close(autocommit=False, timeout_ms=CLOSE_TIMEOUT_MS)
+        except kafka.errors.KafkaError as error:
+            log.warning("the group was not left cleanly (%s): its other members wait for the session to end", error)
+
+    def _subscribe(self) -> None:
+        self._consumer = self._open_consumer()
+        tolerate(self._consumer)
+        self._consumer.subscribe([self._topic], listener=_Listener(self))
+
+    def _watch(self) -> None:
+        """Look after the consumer before each read; raises EdgeError when no patience helps."""
+        if self._is_other_topic():
+            self._fatal = ConfigurationError(
+                f"the topic {self._topic!r} was deleted and made again: offsets from before mean nothing in it. "
+                "Start again, with another --group if this one has committed since, to read it from its beginning"
+            )
+        if self._fatal is not None:
+            raise self._fatal
+        self._missing.note(self._topic_id is not None and self._current_topic_id() is None)
+        is_connected = bool(self._consumer._manager.least_used_connections())
+        self._connection.note(not is_connected)
+        if is_connected and not self._is_spinning:
+            self._ill_since = None
+        else:
+            self._diagnose(time.monotonic())
+
+    def _diagnose(self, now: float) -> None:
+        self._ill_since = self._ill_since or now
+        if now - self._ill_since < _LOOK_S or now < self._next_look:
+            return
+        self._next_look = now + _LOOK_S
+        fault = self._find_fault()
+        if is_fatal(fault):
+            assert fault is not None  # noqa: S101 for mypy
+            raise fault
+        if fault is None and now - self._ill_since >= STUCK_S:
+            self._replace()
+
+    def _replace(self) -> None:
+        log.warning("the Kafka client makes no progress though a broker answers: it is replaced by a new one")
+        self._on_revoked([Partition(*tp) for tp in self._consumer.assignment()])
+        self.close()
+        committing, self._committing = self._committing, None
+        if committing is not None:
+            committing(BrokerUnavailableError("the Kafka client was replaced"))
+        self._is_spinning, self._ill_since = False, None
+        self._subscribe()
+
+    def _finish_joining(self) -> None:
+        """Keep a rebalance going that a poll's time-out has interrupted.
+
+        kafka-python 3.0.12 forgets one that new metadata had started: it then neither heartbeats nor fetches, for ever.
+        """
+        coordinator = self._consumer._coordinator
+        if coordinator.rejoining:
+            coordinator.request_rejoin()
+
+    def _wait_after(self, error: Exception) -> None:
+        fault = translate(error, "reading")
+        if is_fatal(fault):
+            raise fault from error
+        self._reading.note(True, error)
+        if isinstance(error, kafka.errors.CorruptRecordError) and not self._is_rot_told:
+            # One partition stands still: reading the others makes the outage look as if it were over.
+            self._is_rot_told = True
+            log.warning("%s: one partition of %r stands still until its log is mended", fault, self._topic)
+        time.sleep(_PAUSE_S)
+
+    def _current_topic_id(self) -> object:
+        return self._consumer._cluster.topic_id(self._topic)
+
+    def _is_other_topic(self) -> bool:
+        """Whether the topic is no longer the one that was read first: offsets must not be committed to it."""
+        current = self._current_topic_id()
+        self._topic_id = self._topic_id or current
+        return current is not None and current != self._topic_id
+
+
+class _Listener(kafka.AsyncConsumerRebalanceListener):  # type: ignore[misc]
+    """Commits what is answered before partitions go to another member; runs on kafka-python's I/O thread."""
+
+    def __init__(self, source: KafkaSource) -> None:
+        self._source = source
+
+    async def on_partitions_revoked(self, revoked: Collection[Any]) -> None:
+        offsets = self._source._on_revoked([Partition(*tp) for tp in revoked])
+        if not offsets or self._source._is_other_topic():
+            return
+        try:
+            await self._source._consumer.commit_async(kafka_offsets(offsets))
+        except kafka.errors.KafkaError as error:
+            log.warning("the commit before a rebalance failed (%s): some records will be answered again", error)
+
+    async def on_partitions_assigned(self, assigned: Collection[Any]) -> None:
+        names = ", ".join(sorted(f"{tp.topic}-{tp.partition}" for tp in assigned)) or "none"
+        log.info("partitions assigned: %s", names)
+
+    async def on_partitions_lost(self, lost: Collection[Any]) -> None:
+        log.warning("partitions lost: this process was evicted from its group; some records will be answered again")
+        self._source._on_revoked([Partition(*tp) for tp in lost])

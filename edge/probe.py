@@ -1,0 +1,223 @@
+"""Finds out why a broker cannot be used: one walk from the socket to the login, which ends at the step that fails."""
+
+import ssl
+import time
+
+from edge.errors import BrokerUnavailableError, ConfigurationError, EdgeError, NotAuthorisedError
+from edge.scram import Scram, ScramError
+from edge.security import Security
+from edge.wire import Channel, ClosedError, pack_blob, pack_text
+
+TIMEOUT_S = 3.0
+_SECOND_LOOK_S = 1.0
+
+_METADATA, _SASL_HANDSHAKE, _API_VERSIONS, _SASL_AUTHENTICATE = 3, 17, 18, 36
+_UNSUPPORTED_MECHANISM, _ILLEGAL_SASL_STATE, _AUTHENTICATION_FAILED = 33, 34, 58
+# Alerts of servers that refuse a certificate or miss one; with TLS 1.2, OpenSSL's is a mere "handshake failure".
+_REFUSALS = ("certificate", "unknown ca", "access denied", "handshake failure")
+# OpenSSL's codes of verification: X509_V_ERR_… in x509_vfy.h.
+_NOT_YET_VALID, _EXPIRED, _WRONG_HOST, _WRONG_IP = 9, 10, 62, 64
+
+
+def find_fault(server: str, security: Security, timeout_s: float = TIMEOUT_S) -> EdgeError | None:
+    """Why this client cannot use the broker at `server` (`host:port`), as the error to report; None when it can.
+
+    BrokerUnavailableError: it may help to wait. NotAuthorisedError: the credentials are refused.
+    ConfigurationError: the two do not agree about TLS, certificates, SASL or its mechanism.
+    Returns after `timeout_s` and one second more at most, beside what resolving the name takes.
+    """
+    try:
+        with Channel(server, time.monotonic() + timeout_s) as channel:
+            if security.is_tls:
+                _encrypt(channel, security)
+            _greet(channel, security)
+            if security.is_sasl:
+                _log_in(channel, security)
+            _enter(channel, security)
+    except EdgeError as fault:
+        return fault
+    return None
+
+
+def _encrypt(channel: Channel, security: Security) -> None:
+    context = security.ssl_context()
+    assert context is not None  # noqa: S101 for mypy
+    try:
+        channel.encrypt(context)
+    except ssl.SSLCertVerificationError as error:
+        raise _untrusted(channel.server, security, error) from None
+    except ssl.SSLError as error:
+        raise _refused(channel.server, security, error) from None
+    except (ClosedError, BrokerUnavailableError) as error:
+        if _answers_without_tls(channel.server):
+            raise _without_tls(channel.server) from None
+        if isinstance(error, BrokerUnavailableError):
+            raise
+        raise _closed(channel.server, "during the TLS handshake") from None
+
+
+def _greet(channel: Channel, security: Security) -> None:
+    """ApiVersions: the first request of every client, which a broker answers before any login."""
+    try:
+        answer = channel.ask(_API_VERSIONS, 0, b"")
+        error, count = answer.number(2), answer.count()
+        if error == 0 and count > 0:
+            return
+    except ssl.SSLError as error:
+        raise _refused(channel.server, security, error) from None
+    except (ClosedError, BrokerUnavailableError) as error:
+        # A plain client on a TLS port meets an alert, which is no answer in Kafka's protocol, or a closed connection.
+        if not security.is_tls and _shakes_hands(channel.server):
+            raise ConfigurationError(
+                f"{channel.server} speaks TLS and this client does not: set --security-protocol to SSL or SASL_SSL, "
+                "or name its plain port"
+            ) from None
+        if isinstance(error, BrokerUnavailableError):
+            raise
+    raise _closed(channel.server, "when asked what it can do")
+
+
+def _log_in(channel: Channel, security: Security) -> None:
+    server = channel.server
+    try:
+        answer = channel.ask(_SASL_HANDSHAKE, 1, pack_text(security.mechanism))
+        code, mechanisms = answer.number(2), [answer.text() for _ in range(answer.count())]
+        if code == _ILLEGAL_SASL_STATE:
+            raise ConfigurationError(
+                f"{server} takes no user name: set --security-protocol to {'SSL' if security.is_tls else 'PLAINTEXT'} "
+                "and leave --sasl-username out, or name its SASL port"
+            )
+        if code == _UNSUPPORTED_MECHANISM:
+            raise ConfigurationError(
+                f"{server} does not offer {security.mechanism}: set --sasl-mechanism to what it does offer "
+                f"({', '.join(mechanisms)[:200] or 'nothing'})"
+            )
+        if code != 0:
+            raise BrokerUnavailableError(f"no login at {server} (Kafka's error {code})")
+        _authenticate(channel, security)
+    except ScramError as error:
+        raise NotAuthorisedError(
+            f"{server} cannot be trusted with a login ({error}): it may not be the broker that it claims to be"
+        ) from None
+    except ClosedError:
+        raise _closed(server, "during the login") from None
+
+
+def _authenticate(channel: Channel, security: Security) -> None:
+    password = "" if security.password is None else security.password.reveal()
+    if security.mechanism == "PLAIN":
+        _send_token(channel, security, f"\0{security.username}\0{password}".encode())
+        return
+    scram = Scram(security.mechanism, security.sasl_name, password)
+    challenge = _send_token(channel, security, scram.first())
+    scram.verify(_send_token(channel, security, scram.final(challenge)))
+
+
+def _send_token(channel: Channel, security: Security, token: bytes) -> bytes:
+    answer = channel.ask(_SASL_AUTHENTICATE, 0, pack_blob(token))
+    code = answer.number(2)
+    answer.text()  # The broker's words are left out: nobody can vouch that they do not repeat what was sent.
+    if code == _AUTHENTICATION_FAILED:
+        raise NotAuthorisedError(
+            f"{channel.server} refuses the password of {security.username!r}, or does not know that user "
+            f"({security.mechanism}): correct --sasl-username or the password"
+        )
+    if code != 0:
+        raise BrokerUnavailableError(f"no login at {channel.server} (Kafka's error {code})")
+    return answer.blob()
+
+
+def _enter(channel: Channel, security: Security) -> None:
+    """Metadata about no topic: the first request that a broker answers only to whom it lets in."""
+    try:
+        answer = channel.ask(_METADATA, 1, pack_blob(b""))
+        if answer.count() == 0:
+            raise BrokerUnavailableError(f"the cluster behind {channel.server} has no brokers yet")
+    except ssl.SSLError as error:
+        raise _refused(channel.server, security, error) from None
+    except ClosedError:
+        mechanisms = "" if security.is_sasl else _mechanisms(channel.server, security)
+        if mechanisms:
+            raise ConfigurationError(
+                f"{channel.server} wants a user name and password ({mechanisms}): give --sasl-username and "
+                "--sasl-password-file"
+            ) from None
+        raise _closed(channel.server, "when asked for its cluster") from None
+
+
+def _untrusted(server: str, security: Security, error: ssl.SSLCertVerificationError) -> EdgeError:
+    if error.verify_code == _EXPIRED:
+        return ConfigurationError(f"the certificate of {server} has expired: have it renewed, or set this clock right")
+    if error.verify_code == _NOT_YET_VALID:
+        return ConfigurationError(f"the certificate of {server} is not valid yet: set this machine's clock right")
+    if error.verify_code in (_WRONG_HOST, _WRONG_IP):
+        return ConfigurationError(
+            f"the certificate of {server} is made out to another name ({error.verify_message.rstrip('.')}): "
+            "connect by a name that it holds"
+        )
+    trusted = "the authorities of this system" if security.ca is None else security.ca
+    return ConfigurationError(
+        f"the certificate of {server} is not vouched for by {trusted} ({error.verify_message}): "
+        "name the authority that signed it with --tls-ca"
+    )
+
+
+def _refused(server: str, security: Security, error: ssl.SSLError) -> EdgeError:
+    reason = (error.reason or str(error)).replace("_", " ").lower()
+    if "alert" in reason and any(word in reason for word in _REFUSALS):
+        if security.certificate is None:
+            return NotAuthorisedError(
+                f"{server} wants a client certificate ({reason}): give --tls-certificate and --tls-key"
+            )
+        return NotAuthorisedError(
+            f"{server} refuses the certificate {security.certificate} ({reason}): give one that it trusts"
+        )
+    if _answers_without_tls(server):
+        return _without_tls(server)
+    return ConfigurationError(f"no TLS with {server} ({reason}): name a port that speaks TLS 1.2 or later")
+
+
+def _without_tls(server: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{server} does not speak TLS: name its TLS port, or set --security-protocol to PLAINTEXT or SASL_PLAINTEXT"
+    )
+
+
+def _closed(server: str, when: str) -> BrokerUnavailableError:
+    return BrokerUnavailableError(f"no Kafka broker at {server} (it closes the connection {when})")
+
+
+def _answers_without_tls(server: str) -> bool:
+    try:
+        with Channel(server, time.monotonic() + _SECOND_LOOK_S) as channel:
+            return channel.ask(_API_VERSIONS, 0, b"").number(2) == 0
+    except (BrokerUnavailableError, ClosedError):
+        return False
+
+
+def _shakes_hands(server: str) -> bool:
+    """Whether TLS is spoken there; trusting nobody, the handshake itself always fails."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        with Channel(server, time.monotonic() + _SECOND_LOOK_S) as channel:
+            channel.encrypt(context)
+    except ssl.SSLCertVerificationError:
+        return True
+    except (ssl.SSLError, BrokerUnavailableError, ClosedError):
+        return False
+    return True
+
+
+def _mechanisms(server: str, security: Security) -> str:
+    """The names of the SASL mechanisms that a broker offers, as it says when asked for one that nobody has."""
+    try:
+        with Channel(server, time.monotonic() + _SECOND_LOOK_S) as channel:
+            context = security.ssl_context()
+            if context is not None:
+                channel.encrypt(context)
+            answer = channel.ask(_SASL_HANDSHAKE, 1, pack_text("NONE"))
+            if answer.number(2) == _UNSUPPORTED_MECHANISM:
+                return ", ".join(answer.text() for _ in range(answer.count()))[:200]
+    except (OSError, BrokerUnavailableError, ClosedError):
+        pass
+    return ""

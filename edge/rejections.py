@@ -1,0 +1,52 @@
+"""Tells the log about dead letters without flooding it: the first few of each kind, then how many more there were."""
+
+import logging
+import re
+import time
+
+from edge.errors import BadRequestError
+from edge.records import Record
+
+log = logging.getLogger(__name__)
+
+FIRST = 3
+INTERVAL_S = 10.0
+MAX_KINDS = 20
+
+# What differs between two reasons of the same kind: numbers, and whatever a sender wrote.
+_PARTICULAR = re.compile(r"'.*'|\".*\"|\(.*\)|\d[\d,.]*")
+
+
+def kind_of(reason: str) -> str:
+    """What reasons of the same kind have in common."""
+    return _PARTICULAR.sub("", reason)
+
+
+class Rejections:
+    """Counts dead letters by kind of reason; the reason itself is in each dead letter."""
+
+    def __init__(self, interval_s: float = INTERVAL_S) -> None:
+        self._interval_s = interval_s
+        self._told: dict[str, int] = {}
+        self._untold = 0
+        self._due = 0.0
+
+    def note(self, record: Record, error: BadRequestError) -> None:
+        """Log one rejected record, or count it for the next summary."""
+        kind = kind_of(str(error))
+        if kind not in self._told and len(self._told) >= MAX_KINDS:
+            kind = "any other"
+        told = self._told[kind] = self._told.get(kind, 0) + 1
+        if told <= FIRST:
+            where = record.partition
+            log.warning("%s-%d offset %d goes to dead letters: %s", where.topic, where.number, record.offset, error)
+        else:
+            if not self._untold:
+                self._due = time.monotonic() + self._interval_s
+            self._untold += 1
+
+    def tell(self, is_last: bool = False) -> None:
+        """Log a summary when one is due."""
+        if self._untold and (is_last or time.monotonic() >= self._due):
+            log.warning("%d more records went to dead letters, each with its reason", self._untold)
+            self._untold = 0

@@ -1,0 +1,149 @@
+"""What happens to topics, groups and brokers while the apps run: they go on by themselves, or end and say why."""
+
+import signal
+import threading
+import time
+
+import kafka as kafka_python
+import pytest
+
+from edge.images import Images
+from edge.kafka_client import KafkaClient
+from edge.records import Partition
+from localkafka import LocalKafka
+from tests.system.processes import Process, run, wait_until
+from tests.system.wire import Wire, requests, wire_on
+
+pytestmark = pytest.mark.kafka
+
+
+def test_a_topic_that_is_deleted_and_made_again_ends_the_classifier_and_a_new_start_reads_it(
+    wire: Wire, samples: Images
+) -> None:
+    wire.create()
+    wire.send(requests(samples, 20))
+    with Process("edge.classifier", *wire.classifier) as classifier:
+        wait_until(lambda: len(wire.answers()) == 20, "the first predictions")
+        admin = kafka_python.KafkaAdminClient(bootstrap_servers=wire.servers)
+        admin.delete_topics([wire.requests])
+        wait_until(lambda: wire.requests not in admin.list_topics(), "the end of the topic")
+        admin.close()
+        wire.create()
+        wire.send(requests(samples, 30))
+        assert classifier.end() == 78
+    assert "was deleted and made again" in classifier.errors[-1]
+    assert "Traceback" not in classifier.log
+    with Process("edge.classifier", *wire.classifier) as classifier:
+        wait_until(lambda: len(set(wire.answers())) == 30, "the new topic's predictions")
+        assert classifier.terminate() == 0
+
+
+def test_partitions_that_are_added_are_read_from_their_beginning(wire: Wire, samples: Images) -> None:
+    wire.create()
+    with Process("edge.classifier", *wire.classifier) as classifier:
+        wait_until(lambda: "partitions assigned: in" in classifier.log, "the first partition")
+        admin = kafka_python.KafkaAdminClient(bootstrap_servers=wire.servers)
+        admin.create_partitions({wire.requests: 3})
+        admin.close()
+        wire.send(requests(samples, 60), key=lambda n: str(n).encode())
+        wait_until(lambda: len(set(wire.answers())) == 60, "every prediction")
+        assert classifier.terminate() == 0
+    assert f"{wire.requests}-2" in classifier.log
+
+
+def test_a_member_that_polls_too_slowly_is_evicted_comes_back_and_loses_nothing(wire: Wire, samples: Images) -> None:
+    wire.create()
+    wire.send(requests(samples, 3))
+    revoked: list[Partition] = []
+
+    def on_revoked(partitions: object) -> dict[Partition, int]:
+        revoked.extend(partitions)  # type: ignore[arg-type]
+        return {}
+
+    source = KafkaClient(wire.servers, max_poll_interval_ms=1_000).open_source(wire.requests, wire.group, on_revoked)
+    read: list[int] = []
+
+    def has_read(count: int) -> bool:
+        read.extend(record.offset for record in source.read(10, 0.5))
+        return len(read) == count
+
+    wait_until(lambda: has_read(3), "the records")
+    admin = kafka_python.KafkaAdminClient(bootstrap_servers=wire.servers)
+    wait_until(lambda: not admin.describe_groups([wire.group])[wire.group]["members"], "the eviction")
+    admin.close()
+    wait_until(lambda: has_read(6), "them once more")
+    assert read == [0, 1, 2, 0, 1, 2]
+    assert revoked == [Partition(wire.requests, 0)]
+    source.close()
+
+
+def test_of_two_classifiers_with_one_name_the_older_stops(wire: Wire, samples: Images) -> None:
+    wire.create()
+    named = [*wire.classifier, "--delivery", "exactly-once", "--instance-id", "twin"]
+    numbered = requests(samples, 2000)
+    with Process("edge.classifier", *named) as older:
+        wire.send(numbered[:1000])
+        wait_until(lambda: len(wire.answers()) > 0, "a first prediction")
+        with Process("edge.classifier", *named) as younger:
+            wait_until(lambda: "partitions assigned: in" in younger.log, "the younger one's partition")
+            wire.send(numbered[1000:])
+            assert older.end() == 78
+            wait_until(lambda: len(set(wire.committed())) == 2000, "every prediction")
+            assert younger.terminate() == 0
+    assert "another process runs with the same --instance-id" in older.errors[-1]
+    assert [int(answer) for answer in wire.committed()] == list(range(2000))
+
+
+def test_exactly_once_needs_a_name() -> None:
+    ended = run("edge.classifier", "--delivery", "exactly-once")
+    assert ended.process.returncode == 2
+    assert "needs --instance-id" in ended.log
+
+
+def test_an_outage_is_told_in_two_lines_by_each_app_and_survived(samples: Images) -> None:
+    with LocalKafka() as broker:
+        wire = wire_on(broker)
+        wire.create()
+        to = ["--bootstrap-servers", wire.servers]
+        with (
+            Process("edge.classifier", *wire.classifier) as classifier,
+            Process("edge.consumer", *to, "--prediction-topic", wire.predictions) as consumer,
+            Process("edge.query", *to, "--request-topic", wire.requests, "--interval", "0.1") as query,
+        ):
+            wait_until(lambda: len(consumer.lines) > 5, "the first predictions")
+            broker.kill()
+            apps = {"connection to Kafka is lost": [classifier, consumer], "acknowledges nothing": [query]}
+            for line, silent in apps.items():
+                for app in silent:
+                    wait_until(lambda app=app, line=line: line in app.log, f"'{line}'")  # type: ignore[misc]
+            broker.start()
+            before = len(consumer.lines)
+            wait_until(lambda: len(consumer.lines) > before + 20, "further predictions")
+            assert query.terminate() == 0, query.log
+            sent = int(query.lines[-1].split()[0])
+            wait_until(lambda: len(set(wire.answers())) == sent, "every prediction")
+            assert (classifier.terminate(), consumer.terminate()) == (0, 0)
+        for app, lost, back in [
+            (classifier, "connection to Kafka is lost", "connected to Kafka again"),
+            (consumer, "connection to Kafka is lost", "connected to Kafka again"),
+            (query, "acknowledges nothing", "acknowledges again"),
+        ]:
+            assert (app.log.count(lost), app.log.count(back)) == (1, 1), app.log
+
+
+def test_a_second_signal_ends_a_drain_at_once(samples: Images) -> None:
+    with LocalKafka() as broker:
+        wire = wire_on(broker)
+        wire.create()
+        wire.send(requests(samples, 5000))
+        options = [*wire.classifier, "--max-batch", "1", "--drain-timeout", "600"]
+        with Process("edge.classifier", *options) as classifier:
+            wait_until(lambda: len(wire.predicted()) > 0, "a first prediction")
+            broker.pause()
+            classifier.process.send_signal(signal.SIGTERM)
+            threading.Event().wait(0.5)
+            assert classifier.process.poll() is None
+            asked = time.monotonic()
+            assert classifier.end(signal.SIGTERM) == 128 + signal.SIGTERM
+            assert time.monotonic() - asked < 5
+            broker.resume()
