@@ -122,7 +122,7 @@ def test_what_localkafka_writes_for_clients_and_one_server_of_several_is_enough(
     assert run("edge.query", "--limit", "1", **environment).lines == ["1 images sent and acknowledged"]
 
 
-@pytest.mark.parametrize("app", APPS, ids=" ".join)
+@pytest.mark.parametrize("app", [*APPS, ("edge.deadletter", "list")], ids=" ".join)
 def test_every_app_says_that_the_password_is_wrong(secure: LocalKafka, app: tuple[str, ...]) -> None:
     code, words = refused(access(secure, "SASL_SSL", EDGE_SASL_PASSWORD="wrong"), *app)
     assert code == 77
