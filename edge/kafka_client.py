@@ -204,7 +204,7 @@ def _compare_config(admin: Any, name: str, config: Mapping[str, str]) -> None:
 
 def _security_options(security: Security) -> dict[str, Any]:
     """What kafka-python calls these; it takes the password in clear."""
-    options: dict[str, Any] = {"security_protocol": security.protocol, "ssl_context": security.ssl_context()}
+    options: dict[str, Any] = {"security_protocol": security.protocol, "ssl_context": security.ssl_context}
     if security.is_sasl and security.password is not None:
         options["sasl_mechanism"] = security.mechanism
         options["sasl_plain_username"] = security.sasl_name

@@ -1,5 +1,6 @@
 """How a connection is protected and who asks for it: TLS, mutual TLS and SASL, checked before anything connects."""
 
+import functools
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,8 +87,9 @@ class Security:
         name = self.username or ""
         return name if self.mechanism == "PLAIN" else name.replace("=", "=3D").replace(",", "=2C")
 
+    @functools.cached_property
     def ssl_context(self) -> ssl.SSLContext | None:
-        """A new context that verifies the broker's certificate and name; None without TLS.
+        """What verifies the broker's certificate and name, from the files as they were at first; None without TLS.
 
         Raises: ConfigurationError for a file that cannot be read or used.
         """

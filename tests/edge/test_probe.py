@@ -15,12 +15,12 @@ from edge.probe import find_fault
 from edge.scram import Scram, ScramError
 from edge.security import Secret, Security
 from tests.edge.certificates import Authority, Identity
-from tests.edge.fake_broker import METADATA, VERSIONS, Handler, answering, receive, scram, serve
+from tests.edge.fake_broker import VERSIONS, Handler, answering, metadata, receive, scram, serve
 
 PLAIN = Security()
 ADA = Security("SASL_PLAINTEXT", username="ada", password=Secret("correct horse"))
 ADA_PLAIN = Security("SASL_PLAINTEXT", mechanism="PLAIN", username="ada", password=Secret("correct horse"))
-OPEN = answering({18: VERSIONS, 3: METADATA})
+OPEN = answering({18: VERSIONS})
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def dripping(connection: socket.socket) -> None:
         answering({18: struct.pack(">hi", 0, 2**31 - 1)}),
         answering({18: struct.pack(">hi", 0, -5)}),
         answering({18: struct.pack(">hi", 35, 0)}),
-        answering({18: VERSIONS}),
+        answering({18: VERSIONS, 3: b""}),
         answering({18: VERSIONS, 3: b"\0"}),
         answering({18: VERSIONS, 3: struct.pack(">i", 0)}),
     ],
@@ -161,12 +161,30 @@ def test_two_sides_that_disagree_about_tls_are_told_apart(authority: Authority) 
         assert f"{server} does not speak TLS" in fault.message
 
 
+def test_a_broker_that_sends_its_clients_somewhere_else_is_followed_there(authority: Authority) -> None:
+    with serve(OPEN) as target:
+        good, bad = int(target.split(":")[1]), metadata(1)
+        with serve(answering({18: VERSIONS, 3: metadata(good)})) as server:
+            assert find_fault(server, PLAIN) is None
+        with serve(answering({18: VERSIONS, 3: bad})) as server:
+            fault = fault_of(server)
+    assert isinstance(fault, BrokerUnavailableError)
+    where = f"{server} sends its clients on to localhost:1, where they fail: "
+    assert fault.message == f"{where}no Kafka broker at localhost:1 (Connection refused)"
+    other_name = tls_server(authority.sign(["127.0.0.1"]))
+    with serve(OPEN, other_name) as server:
+        address = server.replace("localhost", "127.0.0.1")
+        fault = fault_of(address, Security("SSL", authority.pem))
+    assert isinstance(fault, ConfigurationError)
+    assert f"sends its clients on to {server}, where they fail: the certificate of" in fault.message
+
+
 def mechanisms(code: int, *names: bytes) -> bytes:
     return struct.pack(">hi", code, len(names)) + b"".join(struct.pack(">h", len(name)) + name for name in names)
 
 
 def test_two_sides_that_disagree_about_sasl_are_told_apart() -> None:
-    with serve(answering({18: VERSIONS, 17: mechanisms(33, b"PLAIN", b"OAUTH\x1b[2J")})) as server:
+    with serve(answering({18: VERSIONS, 3: b"", 17: mechanisms(33, b"PLAIN", b"OAUTH\x1b[2J")})) as server:
         for security, words in ((PLAIN, "wants a user name and password"), (ADA, "does not offer SCRAM-SHA-256")):
             fault = fault_of(server, security)
             assert isinstance(fault, ConfigurationError)

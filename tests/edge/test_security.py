@@ -69,13 +69,13 @@ def test_parts_that_do_not_fit_are_refused_with_advice(parts: dict[str, Any], ad
 def test_files_that_can_be_used_make_a_context_that_verifies(authority: Authority, client: Identity) -> None:
     encrypted = encrypt(client.key, PASSWORD)
     for key, password in ((client.key, None), (encrypted, Secret(PASSWORD))):
-        context = Security("SSL", authority.pem, client.certificate, key, password).ssl_context()
+        context = Security("SSL", authority.pem, client.certificate, key, password).ssl_context
         assert context is not None
         assert context.check_hostname
         assert context.verify_mode.name == "CERT_REQUIRED"
         assert context.minimum_version.name == "TLSv1_2"
         assert len(context.get_ca_certs()) == 1
-    assert Security().ssl_context() is None
+    assert Security().ssl_context is None
 
 
 def test_files_that_cannot_be_used_are_named(authority: Authority, client: Identity, tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_files_that_cannot_be_used_are_named(authority: Authority, client: Ident
     ]
     for files, message in cases:
         with pytest.raises(ConfigurationError) as caught:
-            Security("SSL", **files).ssl_context()
+            _ = Security("SSL", **files).ssl_context
         assert message in caught.value.message
 
 

@@ -188,7 +188,7 @@ def test_a_missing_right_on_a_transactional_id_is_named(secure: LocalKafka) -> N
     assert (code, name in words, "needs WRITE on the transactional id" in words) == (77, True, True), words
 
 
-@pytest.mark.parametrize("app", APPS[:5], ids=" ".join)
+@pytest.mark.parametrize("app", APPS, ids=" ".join)
 def test_a_user_without_any_right_is_told_so(secure: LocalKafka, app: tuple[str, ...]) -> None:
     stranger = {"EDGE_SASL_USERNAME": "stranger", "EDGE_SASL_PASSWORD": STRANGERS_PASSWORD}
     code, words = refused(access(secure, "SASL_SSL", **stranger), *app)
