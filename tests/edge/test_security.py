@@ -17,7 +17,7 @@ from edge.errors import ConfigurationError
 from edge.security import Secret, Security, read_secret
 from tests.edge.certificates import Authority, Identity, encrypt
 
-PASSWORD = "correct horse"
+PASSWORD = "correct horse"  # pragma: allowlist secret
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def test_what_protects_follows_from_what_is_given() -> None:
         EDGE_SECURITY_PROTOCOL="SASL_PLAINTEXT",
         EDGE_SASL_MECHANISM="SCRAM-SHA-512",
         EDGE_SASL_USERNAME="ada",
-        EDGE_SASL_PASSWORD="pw",
+        EDGE_SASL_PASSWORD="pw",  # pragma: allowlist secret
     )
     assert chosen == "localhost:9092 SASL_PLAINTEXT SCRAM-SHA-512 ['pw', None]"
 
@@ -203,9 +203,9 @@ def test_librdkafka_is_told_the_same() -> None:
         "ssl.ca.location": "ca.pem",
         "ssl.certificate.location": "c.pem",
         "ssl.key.location": "c.key",
-        "ssl.key.password": "kp",
+        "ssl.key.password": "kp",  # pragma: allowlist secret
         "sasl.mechanism": "PLAIN",
         "sasl.username": "ada",
-        "sasl.password": "pw",
+        "sasl.password": "pw",  # pragma: allowlist secret
     }
     assert connection_options(Cluster("a:1")) == {"bootstrap.servers": "a:1", "security.protocol": "PLAINTEXT"}
