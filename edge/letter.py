@@ -33,7 +33,7 @@ class DeadLetter:
     @property
     def reason(self) -> str:
         """Why the record was not answered."""
-        return self.said("exception.message") or "no reason given"
+        return self.said("exception.message") or self.record.flaw or "no reason given"
 
     @property
     def origin(self) -> str:

@@ -74,6 +74,20 @@ def test_compacted_batches_keep_the_offsets_that_are_left() -> None:
     assert [(r.offset, r.value, r.flaw) for r in decoded(bytes(data))] == [(52, b"a", None), (57, b"b", None)]
 
 
+def test_more_records_than_offsets_or_none_but_bytes_are_one_flawed_record() -> None:
+    data = bytearray(batch([record(n, b"x") for n in range(3)]))
+    struct.pack_into(">i", data, 23, 1)
+    (flawed,) = decoded(bytes(data))
+    assert (flawed.offset, flawed.flaw) == (1, "the batch says that it has 3 records at 2 offsets")
+    data = bytearray(batch([record(0, b"x")]))
+    struct.pack_into(">i", data, 57, 0)
+    (flawed,) = decoded(bytes(data))
+    assert (flawed.offset, flawed.value) == (0, record(0, b"x"))
+    data = bytearray(batch([]))
+    struct.pack_into(">i", data, 23, 7)
+    assert decoded(bytes(data)) == []
+
+
 BROKEN = {
     "the name of the header '\\\\xff' is not UTF-8": field(fields(1, b"bad", [(b"\xff", b"x")])),
     "it says that it has -5 headers": field(fields(1, b"bad")[:-1] + varint(-5)),
