@@ -94,7 +94,7 @@ class Result:
     def failures(self) -> list[str]:
         """What the run promises and does not hold, one line each."""
         found = self.verdict.failures(self.plan.delivery, self.plan.allowed_duplicates)
-        found += [f"a classifier ended by itself with {exit.code}: {exit.last_line}" for exit in self.exits]
+        found += [f"a classifier ended, or did not, with {exit.code}: {exit.last_line}" for exit in self.exits]
         return found
 
 
