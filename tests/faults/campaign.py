@@ -25,7 +25,7 @@ BEGIN, END = "<!-- campaign: begin -->", "<!-- campaign: end -->"
 VERSIONS = ("kafka-python", "confluent-kafka", "onnxruntime")
 COLUMNS = (
     *("faults", "delivery", "requests", "lost", "duplicated", "wrong", "out of order"),
-    *("poison dead-lettered", "first new prediction", "verdict"),
+    *("poison dead-lettered", "first new prediction", "longest silence", "verdict"),
 )
 
 
