@@ -63,7 +63,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Result:
-    """A run with its verdict; `silence_s` is the longest time without a new prediction, `log` that of all classifiers."""
+    """A run with its verdict; `silence_s` is the longest time without a new prediction, `log` all that classifiers say."""
 
     plan: Plan
     verdict: Verdict
