@@ -15,6 +15,7 @@ from bench import schedule, statistics
 from bench.apps import App, broker, unwind_on_sigterm
 from bench.driver import Driver, Topics, Trace
 from edge import cli
+from edge.classifier import EXACTLY_ONCE, delivery_option
 from edge.cluster import Cluster
 from edge.codec import REQUEST_TOPIC_CONFIG
 from edge.images import load_images
@@ -52,6 +53,7 @@ VERSIONS = ("kafka-python", "confluent-kafka", "onnxruntime", "numpy")
     show_default=True,
     help="Where the result goes as JSON.",
 )
+@delivery_option
 @cli.cluster_or_own
 @cli.verbose
 def main(
@@ -63,6 +65,7 @@ def main(
     model: Path,
     images: Path,
     output: Path,
+    delivery: str,
     cluster: Cluster | None,
 ) -> None:
     """Measure the time from a request's intended sending to its prediction's arrival.
@@ -82,13 +85,13 @@ def main(
         _create(measured, topics)
         driver = Driver(measured, topics, sent)
         driver.start()
-        with App(measured, "edge.classifier", *_options(topics, model, run)) as classifier:
+        with App(measured, "edge.classifier", *_options(topics, model, run, delivery)) as classifier:
             driver.warm_up(classifier, rate, warm_up)
             click.echo(f"measuring {len(due)} requests in {duration:g} s …", err=True)
             trace = driver.run(due, grace)
             classifier.check()
         driver.close()
-    report = {**summary(trace), **_conditions(rate, duration, seed, model)}
+    report = {**summary(trace), **_conditions(rate, duration, seed, model, delivery)}
     click.echo(table(report))
     output.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")
     click.echo(f"JSON: {output}")
@@ -119,7 +122,7 @@ def table(report: dict[str, Any]) -> str:
     ]
     names = [*statistics.SAMPLES_NEEDED, "max"]
     lines = [
-        f"rate {report['rate_per_s']:g}/s for {report['duration_s']:g} s: sent {report['sent']}, "
+        f"{report['delivery']}, rate {report['rate_per_s']:g}/s for {report['duration_s']:g} s: sent {report['sent']}, "
         f"received {report['received']}, lost {report['lost']}, duplicated {report['duplicated']}",
         f"{'':18}" + "".join(f"{name:>9}" for name in names),
     ]
@@ -140,7 +143,7 @@ def _create(cluster: Cluster, topics: Topics) -> None:
         pubsub.create_topic(topics.predictions)
 
 
-def _options(topics: Topics, model: Path, run: str) -> list[str]:
+def _options(topics: Topics, model: Path, run: str, delivery: str) -> list[str]:
     return [
         "--model",
         str(model.resolve()),
@@ -150,16 +153,20 @@ def _options(topics: Topics, model: Path, run: str) -> list[str]:
         topics.requests,
         "--prediction-topic",
         topics.predictions,
+        "--delivery",
+        delivery,
+        *(["--instance-id", f"bench-{run}"] if delivery == EXACTLY_ONCE else []),
     ]
 
 
-def _conditions(rate: float, duration: float, seed: int, model: Path) -> dict[str, Any]:
+def _conditions(rate: float, duration: float, seed: int, model: Path, delivery: str) -> dict[str, Any]:
     return {
         "rate_per_s": rate,
         "duration_s": duration,
         "schedule": "poisson",
         "seed": seed,
         "model": model.name,
+        "delivery": delivery,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {"system": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()},
         "python": platform.python_version(),

@@ -21,6 +21,14 @@ log = logging.getLogger(__name__)
 AT_LEAST_ONCE, EXACTLY_ONCE = "at-least-once", "exactly-once"
 COMMIT_INTERVALS_S = {AT_LEAST_ONCE: 0.1, EXACTLY_ONCE: 0.05}
 
+delivery_option = cli.option(
+    "DELIVERY",
+    "--delivery",
+    type=click.Choice([AT_LEAST_ONCE, EXACTLY_ONCE]),
+    default=AT_LEAST_ONCE,
+    help="exactly-once answers in transactions, and needs --instance-id.",
+)
+
 
 def check_sha256(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
     """A callback that accepts 64 hex digits, or nothing; a variable that is there but empty pins nothing by mistake."""
@@ -52,13 +60,7 @@ def check_sha256(_: click.Context, __: click.Parameter, value: str | None) -> st
 @cli.prediction_topic
 @cli.dead_letter_topic
 @cli.group("edge.classifier")
-@cli.option(
-    "DELIVERY",
-    "--delivery",
-    type=click.Choice([AT_LEAST_ONCE, EXACTLY_ONCE]),
-    default=AT_LEAST_ONCE,
-    help="exactly-once answers in transactions, and needs --instance-id.",
-)
+@delivery_option
 @cli.option(
     "INSTANCE_ID",
     "--instance-id",

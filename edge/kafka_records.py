@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from kafka.consumer.fetcher import Fetcher
-from kafka.record.default_records import DefaultRecord, DefaultRecordBatch
+from kafka.record.default_records import DefaultRecordBatch
 from kafka.record.util import calc_crc32c as crc32c
 
 from edge import recordbatch
@@ -187,15 +187,20 @@ class _Batch:
         """The CRC was looked at before."""
         return True
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator["_Record"]:
         for decoded in self._records:
-            offset, timestamp_ms, key, value, headers, flaw = decoded
-            yield DefaultRecord(
-                len(value or b""),
-                offset,
-                timestamp_ms,
-                0,
-                key,
-                value,
-                headers if flaw is None else _FlawedHeaders(decoded),
-            )
+            record = _Record._make(decoded)
+            yield record if decoded.flaw is None else record._replace(headers=_FlawedHeaders(decoded))
+
+
+class _Record(Decoded):
+    """A record as `PartitionRecords` reads it."""
+
+    __slots__ = ()
+    timestamp_type = 0
+    checksum = None
+    size_in_bytes = 1  # for statistics, which are off
+
+    def validate_crc(self) -> bool:
+        """Only the whole batch has a CRC."""
+        return True

@@ -29,10 +29,13 @@ RawHeaders = list[tuple[str, bytes | None]]
 
 
 class Decoded(NamedTuple):
-    """One record; with a flaw, what could be saved of it, or the raw bytes of all that ends at its offset."""
+    """One record; with a flaw, what could be saved of it, or the raw bytes of all that ends at its offset.
+
+    `timestamp` is in milliseconds since 1970.
+    """
 
     offset: int
-    timestamp_ms: int
+    timestamp: int
     key: bytes | None
     value: bytes | None
     headers: RawHeaders
@@ -108,25 +111,11 @@ def checksummed(batch: bytes) -> memoryview:
 
 def decode(batch: bytes, header: BatchHeader, max_bytes: int = MAX_INFLATED_BYTES) -> Iterator[Decoded]:
     """The records of one batch of the right length, version and CRC."""
-    if not 0 <= header.records <= header.last_offset_delta + 1:
-        reason = f"the batch says that it has {header.records} records at {header.last_offset_delta + 1} offsets"
-        yield whole(batch, header.base_offset, header.last_offset, reason)
-    elif header.codec == "none":
-        yield from _records(batch, _HEADER.size, header)
-    elif header.codec != "gzip":
-        yield whole(
-            batch,
-            header.base_offset,
-            header.last_offset,
-            f"the batch is compressed with {header.codec}, which is not read here: "
-            "set compression.type=uncompressed on the topic, so that the broker unpacks what clients send",
-        )
+    payload = _payload(batch, header, max_bytes)
+    if isinstance(payload, str):
+        yield whole(batch, header.base_offset, header.last_offset, payload)
     else:
-        payload = _inflate(batch, max_bytes)
-        if isinstance(payload, str):
-            yield whole(batch, header.base_offset, header.last_offset, payload)
-        else:
-            yield from _records(payload, 0, header)
+        yield from _records(payload, header)
 
 
 def whole(batch: bytes, first: int, last: int, reason: str) -> Decoded:
@@ -142,8 +131,17 @@ def _range(first: int, last: int) -> RawHeaders:
     return [(FIRST_OFFSET, str(first).encode()), (LAST_OFFSET, str(last).encode())]
 
 
-def _inflate(batch: bytes, max_bytes: int) -> bytes | str:
-    """The payload of a gzip batch, or why there is none."""
+def _payload(batch: bytes, header: BatchHeader, max_bytes: int) -> bytes | str:
+    """The records' bytes, or why they cannot be had."""
+    if not 0 <= header.records <= header.last_offset_delta + 1:
+        return f"the batch says that it has {header.records} records at {header.last_offset_delta + 1} offsets"
+    if header.codec == "none":
+        return batch[_HEADER.size :]
+    if header.codec != "gzip":
+        return (
+            f"the batch is compressed with {header.codec}, which is not read here: "
+            "set compression.type=uncompressed on the topic, so that the broker unpacks what clients send"
+        )
     stream = zlib.decompressobj(wbits=31)
     try:
         payload = stream.decompress(memoryview(batch)[_HEADER.size :], max_bytes + 1)
@@ -155,8 +153,9 @@ def _inflate(batch: bytes, max_bytes: int) -> bytes | str:
     return payload if stream.eof else "the batch's gzip ends too early"
 
 
-def _records(payload: bytes, position: int, header: BatchHeader) -> Iterator[Decoded]:
-    """The records from `position` on; where one has no end that makes sense, the rest is one flawed record."""
+def _records(payload: bytes, header: BatchHeader) -> Iterator[Decoded]:
+    """The records; where one has no end that makes sense, all from there on are one flawed record."""
+    position = 0
     is_appended = header.attributes & _LOG_APPEND_TIME
     lowest, highest = header.base_offset, header.last_offset - header.records + 1
     for left in range(header.records, 0, -1):

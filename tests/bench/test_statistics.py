@@ -54,6 +54,6 @@ def test_a_late_sender_does_not_hide_a_slow_answer() -> None:
     assert found["latency_ms"]["p50"] == pytest.approx(501)
     assert found["latency_from_actual_send_ms"]["p50"] == pytest.approx(1)
     assert found["sender_lag_ms"]["max"] == pytest.approx(500)
-    text = table({**found, "rate_per_s": 10, "duration_s": 2})
+    text = table({**found, "delivery": "at-least-once", "rate_per_s": 10, "duration_s": 2})
     assert "lost 1, duplicated 1" in text
     assert "p90 needs 64, p99 needs 662" in text

@@ -60,13 +60,14 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def processes_of(directory: Path) -> list[Path]:
-    """The processes that work in, or were started for, a directory."""
+def processes_of(directory: Path, main: str = "") -> list[Path]:
+    """The processes that work in, or were started for, a directory; of those, the ones that run a Java class."""
 
     def belongs(process: Path) -> bool:
         try:
+            command = (process / "cmdline").read_bytes()
             here = str((process / "cwd").readlink()).startswith(str(directory))
-            return here or str(directory).encode() in (process / "cmdline").read_bytes()
+            return main.encode() in command and (here or str(directory).encode() in command)
         except OSError:
             return False
 

@@ -96,6 +96,25 @@ def refusal(kafka: LocalKafka, listener: str, protocol: str, options: Options) -
     return f"{error.name()}: {error.str()}"
 
 
+def transact(options: Options) -> None:
+    producer = confluent_kafka.Producer({**options, "transactional.id": "apps"})
+    producer.init_transactions(DEADLINE_S)
+    producer.begin_transaction()
+    producer.produce(TOPIC, b"1")
+    producer.commit_transaction(DEADLINE_S)
+
+
+def consume(options: Options) -> str | None:
+    """Read in a consumer group until the first record, or the name of the first error."""
+    consumer = confluent_kafka.Consumer({**options, "group.id": "apps", "auto.offset.reset": "earliest"})
+    consumer.subscribe([TOPIC])
+    message = consumer.poll(DEADLINE_S)
+    consumer.close()
+    assert message is not None, "neither a record nor an error in time"
+    error = message.error()
+    return None if error is None else error.name()
+
+
 def test_the_right_client_of_each_listener_is_let_in(secure: LocalKafka) -> None:
     assert secure.bootstrap_servers == secure.listeners["SASL_SSL"]
     send(secure, "PLAINTEXT", "PLAINTEXT", {})
@@ -161,6 +180,25 @@ def test_a_right_can_be_taken_away_and_given(secure: LocalKafka) -> None:
     send(secure, "SASL_PLAINTEXT", "SASL_PLAINTEXT", reader)
 
 
+def test_the_apps_may_use_transactions_and_groups_until_it_is_denied(secure: LocalKafka) -> None:
+    own = {
+        "bootstrap.servers": secure.listeners["SASL_PLAINTEXT"],
+        "security.protocol": "SASL_PLAINTEXT",
+        "log_level": "0",
+        **login("SCRAM-SHA-256"),
+    }
+    transact(own)
+    assert consume(own) is None
+    with (
+        secure.denied("edge", "TRANSACTIONAL_ID", "apps", "WRITE"),
+        pytest.raises(confluent_kafka.KafkaException) as no,
+    ):
+        transact(own)
+    assert no.value.args[0].name() == "TRANSACTIONAL_ID_AUTHORIZATION_FAILED"
+    with secure.denied("edge", "GROUP", "apps", "READ"):
+        assert consume(own) == "GROUP_AUTHORIZATION_FAILED"
+
+
 def test_nobody_but_the_broker_rules_the_cluster(secure: LocalKafka) -> None:
     rule = rules("edge", "CLUSTER", "kafka-cluster", ["ALL"])
     logins = {"security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "PLAIN", "sasl_plain_username": "edge"}
@@ -185,10 +223,9 @@ def test_secrets_are_the_owners_alone(secure: LocalKafka) -> None:
     assert not _has_secret(Path(f"/proc/{secure.pid}/cmdline").read_bytes())
 
 
-def test_a_killed_secure_broker_comes_back_the_same(secure: LocalKafka) -> None:
+def test_a_restarted_secure_broker_comes_back_the_same(secure: LocalKafka) -> None:
     before = secure.listeners, (secure.directory / "client" / "client.pem").read_bytes()
-    secure.kill()
-    secure.start()
+    secure.restart()
     assert (secure.listeners, (secure.directory / "client" / "client.pem").read_bytes()) == before
     send(secure, "MTLS", "SSL", tls(secure) | certificate(secure))
     send(secure, "SASL_SSL", "SASL_SSL", tls(secure) | login("SCRAM-SHA-512"))

@@ -22,6 +22,7 @@ from edge.images import load_images
 from edge.pubsub import connect
 from edge.recordbatch import CODEC, RECORD_COUNT
 from localkafka import LocalKafka
+from tests.corpora import bad_requests
 from tests.paths import IMAGES
 from tests.system.processes import Process, wait_until
 from tests.system.raw import GZIP, Connection, batch, field, fields, varint
@@ -71,6 +72,8 @@ BAD: list[Make] = [
     lambda r: (IMAGE, [(b"\xff" + r.randbytes(r.randrange(30)), r.randbytes(3))]),
 ]
 
+CORPUS = [(value, [(name.encode(), content) for name, content in headers]) for _, value, headers in bad_requests()]
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -112,7 +115,7 @@ class Plan:
             # The broker does not look at the offsets in a batch that is not compressed.
             wrong = delta + dice.choice([1, 1000, -delta - 1])
             return field(fields(wrong, IMAGE, [mark]))
-        value, headers = dice.choice(BAD)(dice)
+        value, headers = dice.choice(CORPUS) if dice.random() < 0.3 else dice.choice(BAD)(dice)
         key = dice.choice(
             [None, b"device", dice.randbytes(20), dice.randbytes(20_000) if dice.random() < 0.02 else b""]
         )
