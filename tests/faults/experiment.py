@@ -63,7 +63,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Result:
-    """A run with its verdict; `silence_s` is the longest time without a new prediction, `log` all that classifiers say."""
+    """A run with its verdict.
+
+    `silence_s` is the longest time without a new prediction, `log` what all classifiers said.
+    """
 
     plan: Plan
     verdict: Verdict
