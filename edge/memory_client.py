@@ -33,7 +33,9 @@ class MemoryClient:
         """What a topic holds as of now."""
         if topic not in self.topics:
             raise ConfigurationError(f"there is no topic {topic!r}")
-        yield from self.topics[topic][(starts or {}).get(Partition(topic, 0), 0) :]
+        partition = Partition(topic, 0)
+        if starts is None or partition in starts:
+            yield from self.topics[topic][(starts or {}).get(partition, 0) :]
 
     def open_sink(self) -> "MemorySink":
         """A new sink, into which `failures` are dealt one a write."""

@@ -1,4 +1,4 @@
-"""A real single-node Apache Kafka for demo, tests and bench, from pip packages alone: no Java, Maven or Docker."""
+"""A real Apache Kafka for demo, tests and bench, from pip packages alone: no Java, Maven or Docker."""
 
 from localkafka.broker import LocalKafka
 from localkafka.errors import BadConfigurationError, BrokerError, LocalKafkaError

@@ -3,11 +3,16 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from edge.contract import Contract
 from edge.images import Images, load_images
 from localkafka import LocalKafka
 from tests.paths import IMAGES
+
+# An example may take longer where other programs want the processor, too.
+settings.register_profile("shared machine", deadline=None)
+settings.load_profile("shared machine")
 
 _kafka_passed: set[str] = set()
 

@@ -29,14 +29,17 @@ def decoded(data: bytes, max_bytes: int = 1 << 20) -> list[Decoded]:
     return records
 
 
-@given(RECORDS, st.sampled_from([0, GZIP]))
+@given(RECORDS, st.sampled_from([0, GZIP]), st.booleans())
 def test_what_kafka_python_writes_is_read_as_kafka_python_reads_it(
-    records: list[tuple[int, bytes | None, bytes | None, list[tuple[str, bytes | None]]]], codec: int
+    records: list[tuple[int, bytes | None, bytes | None, list[tuple[str, bytes | None]]]], codec: int, is_appended: bool
 ) -> None:
     builder = DefaultRecordBatchBuilder(2, codec, 0, -1, -1, -1, 1 << 20)
     for number, (timestamp_ms, key, value, headers) in enumerate(records):
         builder.append(number, timestamp_ms, key, value, headers)
-    data = bytes(builder.build())
+    built = builder.build()
+    # The broker sets the bit when the topic has its own timestamps.
+    built[22] |= 8 * is_appended
+    data = bytes(built)
     expected = [(r.offset, r.timestamp, r.key, r.value, r.headers, None) for r in DefaultRecordBatch(data)]
     assert decoded(data) == expected
     assert list(split(data + data + data[:-1])) == [data, data]
@@ -72,6 +75,20 @@ def test_compacted_batches_keep_the_offsets_that_are_left() -> None:
     data = bytearray(batch([record(2, b"a"), record(7, b"b")], base=50))
     struct.pack_into(">i", data, 23, 9)
     assert [(r.offset, r.value, r.flaw) for r in decoded(bytes(data))] == [(52, b"a", None), (57, b"b", None)]
+
+
+def test_more_records_than_offsets_or_none_but_bytes_are_one_flawed_record() -> None:
+    data = bytearray(batch([record(n, b"x") for n in range(3)]))
+    struct.pack_into(">i", data, 23, 1)
+    (flawed,) = decoded(bytes(data))
+    assert (flawed.offset, flawed.flaw) == (1, "the batch says that it has 3 records at 2 offsets")
+    data = bytearray(batch([record(0, b"x")]))
+    struct.pack_into(">i", data, 57, 0)
+    (flawed,) = decoded(bytes(data))
+    assert (flawed.offset, flawed.value) == (0, record(0, b"x"))
+    data = bytearray(batch([]))
+    struct.pack_into(">i", data, 23, 7)
+    assert decoded(bytes(data)) == []
 
 
 BROKEN = {

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from bench.apps import unwind_on_sigterm
 from edge import cli
 from edge.classifier import AT_LEAST_ONCE, EXACTLY_ONCE
 from tests.faults import report
@@ -74,6 +75,7 @@ def main(
     OPTIONS after `--` go to every classifier.
     """
     plan = Plan(requests, rate, faults, delivery, partitions, classifiers, keys, seed, named, commit_interval, options)
+    unwind_on_sigterm()
     with Cluster(int(nodes)) as cluster:
         result = run(plan, cluster, Line(plan))
     click.echo("", err=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from bench.apps import unwind_on_sigterm
 from edge.classifier import EXACTLY_ONCE
 from localkafka import KAFKA_VERSION
 from tests.faults import report
@@ -25,7 +26,7 @@ BEGIN, END = "<!-- campaign: begin -->", "<!-- campaign: end -->"
 VERSIONS = ("kafka-python", "confluent-kafka", "onnxruntime")
 COLUMNS = (
     *("faults", "delivery", "requests", "lost", "duplicated", "wrong", "out of order"),
-    *("poison dead-lettered", "first new prediction", "verdict"),
+    *("poison dead-lettered", "first new prediction", "longest silence", "verdict"),
 )
 
 
@@ -79,6 +80,8 @@ CASES: Mapping[int, Sequence[Case]] = {
         many("kill-classifier:2:8", named=False),
         many("stop-classifier:1:8", named=False),
         once("stop-classifier:1:15"),
+        Case(Plan(3_000, 100, faults("zombie:4"))),
+        Case(Plan(3_000, 100, faults("zombie:4"), EXACTLY_ONCE)),
         many("kill-unwritten:4:1"),
         once("kill-unwritten:4:1"),
         many("stop-broker:2:5"),
@@ -106,6 +109,7 @@ CASES: Mapping[int, Sequence[Case]] = {
 @click.option("--only", multiple=True, metavar="FAULT", help="Only the cases with this fault; writes no document.")
 def main(only: Sequence[str]) -> None:
     """Run all cases, and write the table of their verdicts into docs/reliability.md."""
+    unwind_on_sigterm()
     rows: list[str] = []
     are_good = True
     for nodes, cases in CASES.items():

@@ -1,23 +1,22 @@
 """One run: questions on a schedule, faults among them, and the verdict on what came of it."""
 
-import bisect
 import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from edge.classifier import AT_LEAST_ONCE, COMMIT_INTERVALS_S, EXACTLY_ONCE
 from edge.delivery import MAX_IN_FLIGHT
 from edge.images import load_images
 from edge.model import load_model
-from edge.records import Record
 from tests.faults.checker import Verdict, check
 from tests.faults.cluster import Cluster
 from tests.faults.faults import FAULTS, POISON, Injections
 from tests.faults.history import History, number_of
 from tests.faults.recorder import Recorder, read_topic
+from tests.faults.recovery import Injected, Recovery, longest_silence_s, recoveries
 from tests.faults.stage import Exit, Stage
 from tests.faults.workload import Sender, questions
 from tests.paths import IMAGES, LENET
@@ -63,30 +62,17 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Injected:
-    """A fault that was: when it began, and when recovery could begin, in nanoseconds since 1970."""
-
-    name: str
-    began_ns: int
-    over_ns: int
-
-
-@dataclass(frozen=True)
-class Recovery:
-    """What followed one fault: seconds to the first new prediction, and answers given again before the next one."""
-
-    name: str
-    seconds: float | None
-    duplicates: int
-
-
-@dataclass(frozen=True)
 class Result:
-    """A run with its verdict."""
+    """A run with its verdict.
+
+    `silence_s` is the longest time without a new prediction, `log` what all classifiers said.
+    """
 
     plan: Plan
     verdict: Verdict
     recoveries: tuple[Recovery, ...]
+    silence_s: float
+    log: tuple[str, ...]
     exits: tuple[Exit, ...]
     send_errors: tuple[str, ...]
     seconds: float
@@ -94,7 +80,7 @@ class Result:
     def failures(self) -> list[str]:
         """What the run promises and does not hold, one line each."""
         found = self.verdict.failures(self.plan.delivery, self.plan.allowed_duplicates)
-        found += [f"a classifier ended by itself with {exit.code}: {exit.last_line}" for exit in self.exits]
+        found += [f"a classifier ended, or did not, with {exit.code}: {exit.last_line}" for exit in self.exits]
         return found
 
 
@@ -137,12 +123,14 @@ def run(plan: Plan, cluster: Cluster, on_progress: Callable[[Progress], None] = 
             read_topic(servers, topic, read_committed=committed)
             for topic in (wire.requests, wire.predictions, wire.dead_letters)
         )
-        exits = tuple(stage.exits)
+        exits, log = tuple(stage.exits), tuple(line for member in stage.members for line in member.log)
     history = History(asked, frozenset(sender.acknowledged), requests, predictions, letters, model.sha256)
     return Result(
         plan=plan,
         verdict=check(history),
         recoveries=tuple(recoveries(progress.injected, predictions)),
+        silence_s=longest_silence_s(predictions),
+        log=log,
         exits=exits,
         send_errors=tuple(sender.errors),
         seconds=time.monotonic() - started,
@@ -228,33 +216,3 @@ class _Run:
 
     def _hold(self, seconds: float) -> None:
         self._abort.wait(seconds)
-
-
-def recoveries(injected: Sequence[Injected], predictions: Sequence[Record]) -> list[Recovery]:
-    """What followed each fault, by the broker's clock; a new prediction is one whose question had none before."""
-    in_time = sorted(predictions, key=lambda record: (record.timestamp_ms, record.partition, record.offset))
-    seen: set[bytes | None] = set()
-    new: list[int] = []
-    again: list[int] = []
-    for record in in_time:
-        name = dict(record.headers).get("request-id")
-        (again if name in seen else new).append(record.timestamp_ms)
-        seen.add(name)
-    ordered = sorted(injected, key=lambda fault: fault.began_ns)
-    nexts = [fault.began_ns / 1e6 for fault in ordered[1:]] + [float("inf")]
-    found = []
-    for fault, next_ms in zip(ordered, nexts, strict=True):
-        repeated = bisect.bisect_left(again, next_ms) - bisect.bisect_left(again, fault.began_ns / 1e6)
-        found.append(Recovery(fault.name, _seconds_to_the_first(new, fault, ordered), repeated))
-    return found
-
-
-def _seconds_to_the_first(new: list[int], fault: Injected, injected: list[Injected]) -> float | None:
-    """From the end of a fault to the first new prediction; None when another fault came into its way."""
-    first = bisect.bisect_left(new, fault.over_ns / 1e6)
-    if first == len(new):
-        return None
-    others = [other for other in injected if other is not fault]
-    if any(other.began_ns / 1e6 < new[first] and other.over_ns > fault.over_ns for other in others):
-        return None
-    return (new[first] - fault.over_ns / 1e6) / 1000

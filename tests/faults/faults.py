@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from tests.faults.stage import Stage
+from edge.errors import EXIT_BAD_CONFIGURATION
+from tests.faults.stage import Exit, Stage
 
 Hold = Callable[[], None]
 Inject = Callable[[Stage, Hold, random.Random], int]
@@ -69,6 +70,16 @@ def stop_classifier(stage: Stage, hold: Hold, generator: random.Random) -> int:
     with member.lock, member.stopped():
         hold()
     return time.time_ns()
+
+
+def zombie(stage: Stage, hold: Hold, generator: random.Random) -> int:
+    """SIGSTOP one classifier, start another of the same --instance-id, and wake the first: it must give way and end."""
+    member = generator.choice(stage.members)
+    with member.lock:
+        started, code = member.replace(hold)
+    if code != EXIT_BAD_CONFIGURATION:
+        stage.exits.append(Exit(member.number, code, member.log[-1] if member.log else ""))
+    return started
 
 
 def kill_broker(stage: Stage, hold: Hold, _: random.Random) -> int:
@@ -167,6 +178,7 @@ def join_and_leave(stage: Stage, hold: Hold, _: random.Random) -> int:
 FAULTS: Mapping[str, Fault] = {
     "kill-classifier": Fault(kill_classifier, 0.0),
     "stop-classifier": Fault(stop_classifier, 8.0),
+    "zombie": Fault(zombie, 3.0),
     "kill-broker": Fault(kill_broker, 0.0),
     "stop-broker": Fault(stop_broker, 5.0),
     "full-disk": Fault(full_disk, 1.0),

@@ -8,8 +8,8 @@ from edge.images import load_images
 from edge.model import load_model
 from edge.records import Partition, Record
 from tests.faults.campaign import BEGIN, END, write
-from tests.faults.experiment import Injected, Recovery, recoveries
 from tests.faults.faults import Injections
+from tests.faults.recovery import Injected, Recovery, longest_silence_s, recoveries
 from tests.faults.workload import questions
 from tests.paths import IMAGES, LENET
 
@@ -40,6 +40,11 @@ def test_a_recovery_that_another_fault_delays_is_not_measured() -> None:
         answers((0, 900), (1, 2100)),
     )
     assert found == [Recovery("kill", None, 0), Recovery("cut", 0.1, 0), Recovery("late", None, 0)]
+
+
+def test_silence_is_broken_by_new_answers_only() -> None:
+    assert longest_silence_s(answers((0, 900), (1, 1000), (0, 1500), (2, 2250))) == 1.25
+    assert longest_silence_s([]) == 0
 
 
 def test_the_same_seed_gives_the_same_moments_and_questions() -> None:

@@ -3,8 +3,7 @@
 import signal
 import stat
 import subprocess
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import confluent_kafka
@@ -14,15 +13,23 @@ import trustme
 
 from localkafka import LocalKafka
 from localkafka.rights import rules
+from tests.localkafka.clients import (
+    DEADLINE_S,
+    TOPIC,
+    USERS,
+    certificate,
+    consume,
+    login,
+    refusal,
+    send,
+    tls,
+    transact,
+)
 from tests.localkafka.command import command
 
-DEADLINE_S = 20
-TOPIC = "numbers"
-USERS = {"edge": 'a "quoted" \\ pass=word;', "reader": "another"}
 MECHANISMS = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
 
 pytestmark = pytest.mark.kafka
-Options = Mapping[str, str]
 
 
 @pytest.fixture(scope="module")
@@ -44,75 +51,6 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     certificate.private_key_and_cert_chain_pem.write_to_path(str(directory / "client.pem"))
     pem = str(directory / "client.pem")
     return {"ca": str(directory / "ca.pem"), "certificate": pem, "key": pem}
-
-
-def tls(kafka: LocalKafka) -> dict[str, str]:
-    return {"ssl.ca.location": str(kafka.directory / "client" / "ca.pem")}
-
-
-def certificate(kafka: LocalKafka) -> dict[str, str]:
-    client = kafka.directory / "client"
-    return {"ssl.certificate.location": str(client / "client.pem"), "ssl.key.location": str(client / "client.key")}
-
-
-def login(mechanism: str, user: str = "edge", password: str | None = None) -> dict[str, str]:
-    return {
-        "sasl.mechanism": mechanism,
-        "sasl.username": user,
-        "sasl.password": USERS[user] if password is None else password,
-    }
-
-
-def send(kafka: LocalKafka, listener: str, protocol: str, options: Options) -> None:
-    send_to(kafka.listeners[listener], protocol, options)
-
-
-def send_to(servers: str, protocol: str, options: Options) -> None:
-    """Send one record with confluent-kafka; raises KafkaException for the first error of any kind."""
-    errors: list[confluent_kafka.KafkaError] = []
-    producer = confluent_kafka.Producer(
-        {
-            "bootstrap.servers": servers,
-            "security.protocol": protocol,
-            "error_cb": errors.append,
-            "log_level": 0,
-            **options,
-        }
-    )
-    producer.produce(TOPIC, b"1", on_delivery=lambda error, _: errors.append(error) if error else None)
-    deadline = time.monotonic() + DEADLINE_S
-    while len(producer) and not errors:
-        assert time.monotonic() < deadline, "neither sent nor refused in time"
-        producer.poll(0.05)
-    if errors:
-        producer.purge()
-        raise confluent_kafka.KafkaException(errors[0])
-
-
-def refusal(kafka: LocalKafka, listener: str, protocol: str, options: Options) -> str:
-    with pytest.raises(confluent_kafka.KafkaException) as caught:
-        send(kafka, listener, protocol, options)
-    error = caught.value.args[0]
-    return f"{error.name()}: {error.str()}"
-
-
-def transact(options: Options) -> None:
-    producer = confluent_kafka.Producer({**options, "transactional.id": "apps"})
-    producer.init_transactions(DEADLINE_S)
-    producer.begin_transaction()
-    producer.produce(TOPIC, b"1")
-    producer.commit_transaction(DEADLINE_S)
-
-
-def consume(options: Options) -> str | None:
-    """Read in a consumer group until the first record, or the name of the first error."""
-    consumer = confluent_kafka.Consumer({**options, "group.id": "apps", "auto.offset.reset": "earliest"})
-    consumer.subscribe([TOPIC])
-    message = consumer.poll(DEADLINE_S)
-    consumer.close()
-    assert message is not None, "neither a record nor an error in time"
-    error = message.error()
-    return None if error is None else error.name()
 
 
 def test_the_right_client_of_each_listener_is_let_in(secure: LocalKafka) -> None:

@@ -1,8 +1,10 @@
 """What happens to topics, groups and brokers while the apps run: they go on by themselves, or end and say why."""
 
 import signal
+import subprocess
 import threading
 import time
+from collections.abc import Iterator
 
 import kafka as kafka_python
 import pytest
@@ -15,6 +17,32 @@ from tests.system.processes import Process, run, wait_until
 from tests.system.wire import Wire, requests, wire_on
 
 pytestmark = pytest.mark.kafka
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[LocalKafka]:
+    """One that may be harmed, as long as it is well again at the end of each test."""
+    with LocalKafka() as broker:
+        yield broker
+
+
+def assigned(classifier: Process) -> list[str]:
+    lines = [line for line in classifier.errors if "partitions assigned" in line]
+    return [] if not lines else lines[-1].partition("assigned: ")[2].split(", ")
+
+
+def test_two_classifiers_share_four_partitions_and_one_takes_over(wire: Wire, samples: Images) -> None:
+    wire.create(partitions=4)
+    numbered = requests(samples, 2000)
+    with Process("edge.classifier", *wire.classifier) as first, Process("edge.classifier", *wire.classifier) as second:
+        wait_until(lambda: len(assigned(first)) == 2 and len(assigned(second)) == 2, "two partitions for each")
+        wire.send(numbered[:1000], key=lambda n: str(n % 16).encode())
+        wait_until(lambda: len(wire.answers()) > 100, "some predictions")
+        second.kill()
+        wire.send(numbered[1000:], key=lambda n: str(n % 16).encode())
+        wait_until(lambda: len(set(wire.answers())) >= 2000, "every prediction")
+        assert first.terminate() == 0
+    assert {int(answer) for answer in wire.answers()} == set(range(2000))
 
 
 def test_a_topic_that_is_deleted_and_made_again_ends_the_classifier_and_a_new_start_reads_it(
@@ -100,50 +128,69 @@ def test_exactly_once_needs_a_name() -> None:
     assert "needs --instance-id" in ended.log
 
 
-def test_an_outage_is_told_in_two_lines_by_each_app_and_survived(samples: Images) -> None:
-    with LocalKafka() as broker:
-        wire = wire_on(broker)
-        wire.create()
-        to = ["--bootstrap-servers", wire.servers]
-        with (
-            Process("edge.classifier", *wire.classifier) as classifier,
-            Process("edge.consumer", *to, "--prediction-topic", wire.predictions) as consumer,
-            Process("edge.query", *to, "--request-topic", wire.requests, "--interval", "0.1") as query,
-        ):
-            wait_until(lambda: len(consumer.lines) > 5, "the first predictions")
-            broker.kill()
-            apps = {"connection to Kafka is lost": [classifier, consumer], "acknowledges nothing": [query]}
-            for line, silent in apps.items():
-                for app in silent:
-                    wait_until(lambda app=app, line=line: line in app.log, f"'{line}'")  # type: ignore[misc]
-            broker.start()
-            before = len(consumer.lines)
-            wait_until(lambda: len(consumer.lines) > before + 20, "further predictions")
-            assert query.terminate() == 0, query.log
-            sent = int(query.lines[-1].split()[0])
-            wait_until(lambda: len(set(wire.answers())) == sent, "every prediction")
-            assert (classifier.terminate(), consumer.terminate()) == (0, 0)
-        for app, lost, back in [
+def test_an_outage_is_told_in_two_lines_by_each_app_and_survived(broker: LocalKafka) -> None:
+    wire = wire_on(broker)
+    wire.create()
+    to = ["--bootstrap-servers", wire.servers]
+    with (
+        Process("edge.classifier", *wire.classifier) as classifier,
+        Process("edge.consumer", *to, "--prediction-topic", wire.predictions) as consumer,
+        Process("edge.query", *to, "--request-topic", wire.requests, "--interval", "0.1") as query,
+    ):
+        told = [
             (classifier, "connection to Kafka is lost", "connected to Kafka again"),
             (consumer, "connection to Kafka is lost", "connected to Kafka again"),
             (query, "acknowledges nothing", "acknowledges again"),
-        ]:
-            assert (app.log.count(lost), app.log.count(back)) == (1, 1), app.log
+        ]
+        wait_until(lambda: len(consumer.lines) > 5, "the first predictions")
+        broker.kill()
+        wait_until(lambda: all(lost in app.log for app, lost, _ in told), "the line of each app")
+        broker.start()
+        before = len(consumer.lines)
+        wait_until(lambda: len(consumer.lines) > before + 20, "further predictions")
+        assert query.terminate() == 0, query.log
+        sent = int(query.lines[-1].split()[0])
+        wait_until(lambda: len(set(wire.answers())) == sent, "every prediction")
+        assert (classifier.terminate(), consumer.terminate()) == (0, 0)
+    for app, lost, back in told:
+        assert (app.log.count(lost), app.log.count(back)) == (1, 1), app.log
 
 
-def test_a_second_signal_ends_a_drain_at_once(samples: Images) -> None:
-    with LocalKafka() as broker:
-        wire = wire_on(broker)
-        wire.create()
-        wire.send(requests(samples, 5000))
-        options = [*wire.classifier, "--max-batch", "1", "--drain-timeout", "600"]
-        with Process("edge.classifier", *options) as classifier:
-            wait_until(lambda: len(wire.predicted()) > 0, "a first prediction")
-            broker.pause()
+def test_a_second_signal_ends_a_drain_at_once(broker: LocalKafka, samples: Images) -> None:
+    wire = wire_on(broker)
+    wire.create()
+    wire.send(requests(samples, 5000))
+    options = [*wire.classifier, "--max-batch", "1", "--drain-timeout", "600"]
+    with Process("edge.classifier", *options) as classifier:
+        wait_until(lambda: len(wire.predicted()) > 0, "a first prediction")
+        broker.pause()
+        try:
             classifier.process.send_signal(signal.SIGTERM)
-            threading.Event().wait(0.5)
-            assert classifier.process.poll() is None
+            with pytest.raises(subprocess.TimeoutExpired):
+                classifier.process.wait(0.5)
             asked = time.monotonic()
             assert classifier.end(signal.SIGTERM) == 128 + signal.SIGTERM
             assert time.monotonic() - asked < 5
+        finally:
             broker.resume()
+
+
+def senders() -> list[str]:
+    """The threads of this process that write to Kafka."""
+    return [thread.name for thread in threading.enumerate() if "producer" in thread.name]
+
+
+def test_a_sink_that_is_closed_in_an_outage_writes_no_more(broker: LocalKafka) -> None:
+    client = KafkaClient(broker.bootstrap_servers)
+    client.create_topic("out", 1, {})
+    sink, settled = client.open_sink(), threading.Event()
+    sink.write("out", b"first", None, [], lambda _: settled.set())
+    assert settled.wait(30)
+    broker.pause()
+    try:
+        sink.write("out", b"second", None, [], lambda _: None)
+        assert senders()
+        sink.close(0.0)
+        assert not senders()
+    finally:
+        broker.resume()
