@@ -197,7 +197,7 @@ BOMBS: dict[str, Callable[[], Any]] = {
     "brackets that only close": lambda: jsontext.parse(b"]" * 2**24, jsontext.Limits(2**25, 8, 2**25)),
     "closed brackets": lambda: jsontext.parse(b"[]" * 2**22, jsontext.Limits(2**25, 8, 2**20)),
     "an endless text": lambda: jsontext.parse(b'"' + b"\\\\" * 2**22, jsontext.Limits(2**25, 8, 2**20)),
-    "texts": lambda: jsontext.parse(b'""' * 2**18, jsontext.Limits(2**25, 8, 2**20)),
+    "texts": lambda: jsontext.parse(b'""' * 2**24, jsontext.Limits(2**25, 8, 2**20)),
 }
 
 

@@ -39,6 +39,12 @@ def test_it_is_right_about_real_images(samples: Images) -> None:
     assert samples.label_names == served.contract.labels
 
 
+def test_a_name_in_an_error_does_not_steer_the_terminal() -> None:
+    with pytest.raises(BadModelError, match="onnxruntime cannot load") as raised:
+        load_model_bytes(graph(1, field(2, b"z") + field(4, b"Evil\x1b[2J")), "memory")
+    assert "Evil\N{REPLACEMENT CHARACTER}[2J" in raised.value.message
+
+
 def test_nothing_is_printed_for_an_error_that_is_no_text(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
