@@ -85,16 +85,23 @@ def dripping(connection: socket.socket) -> None:
         connection.sendall(b"x")
 
 
+def misnumbering(connection: socket.socket) -> None:
+    good = {18: VERSIONS, 3: metadata(connection.getsockname()[1])}
+    while body := good[receive(connection)[0]]:
+        connection.sendall(struct.pack(">ii", 4 + len(body), 99) + body)
+
+
 @pytest.mark.parametrize(
     "handler",
     [
         silent,
+        misnumbering,
         dripping,
         lambda connection: None,
         lambda connection: connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
         lambda connection: connection.sendall(struct.pack(">ii", 2**31 - 1, 18)),
         lambda connection: connection.sendall(struct.pack(">ii", -1, 18)),
-        lambda connection: connection.sendall(struct.pack(">ii", 8, 99) + b"else"),
+        answering({18: VERSIONS + bytes(2_000_000)}),
         answering({18: b""}),
         answering({18: struct.pack(">hi", 0, 2**31 - 1)}),
         answering({18: struct.pack(">hi", 0, -5)}),
@@ -205,6 +212,11 @@ def test_a_refused_login_is_not_authorised_and_the_brokers_words_are_not_repeate
             fault = fault_of(server, security)
             assert isinstance(fault, NotAuthorisedError)
             assert "refuses the password of 'ada'" in fault.message
+
+
+def test_half_an_answer_is_no_login() -> None:
+    with serve(answering({18: VERSIONS, 17: mechanisms(0, b"PLAIN"), 36: b"\0\0"})) as server:
+        assert isinstance(fault_of(server, ADA_PLAIN), BrokerUnavailableError)
 
 
 @pytest.mark.parametrize(
