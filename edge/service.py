@@ -16,7 +16,8 @@ from edge.progress import Ticket
 from edge.records import Record, Source
 from edge.rejections import Rejections
 
-READ_LIMIT = 500
+READ_LIMIT = 100
+"""Few enough that what a crash repeats stays small, and commits are in time, while a backlog is worked off."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Service:
         self._options = options
         self._rejections = Rejections()
         self._max_batch = min(options.max_batch, model.max_batch or options.max_batch)
+        self._read_limit = max(READ_LIMIT, self._max_batch)
 
     def run(self, stop: threading.Event) -> None:
         """The loop; raises EdgeError when it cannot go on."""
@@ -62,7 +64,7 @@ class Service:
             self._delivery.settle()
             self._rejections.tell()
             self._source.pause(self._delivery.is_full)
-            records = self._source.read(READ_LIMIT, self._delivery.patience_s)
+            records = self._source.read(self._read_limit, self._delivery.patience_s)
             polled, received_ns = time.monotonic(), time.time_ns()
             tickets = self._delivery.track(records)
             for start in range(0, len(records), self._max_batch):
