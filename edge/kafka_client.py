@@ -118,7 +118,12 @@ class KafkaClient:
 
     def open_transactional_sink(self, name: str) -> KafkaTransactionalSink:
         """A new producer with the transactional id `name`; ends, and fences, what an earlier one left open."""
-        producer = self._open_producer(transactional_id=name, transaction_timeout_ms=int(TRANSACTION_TIMEOUT_S * 1000))
+        producer = self._open_producer(
+            transactional_id=name,
+            transaction_timeout_ms=int(TRANSACTION_TIMEOUT_S * 1000),
+            # A transaction that follows another waits until the broker has finished that one: 100 ms by default.
+            retry_backoff_ms=10,
+        )
         sink = KafkaTransactionalSink(producer)
         try:
             producer.init_transactions()

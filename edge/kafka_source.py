@@ -72,7 +72,7 @@ class KafkaSource:
         self._reading.note(False)
         # While its coordinator is away, kafka-python waits for records by polling as fast as it can.
         worked_s = time.thread_time() - worked_s
-        self._is_spinning = not polled and worked_s > timeout_s / 4
+        self._is_spinning = not polled and worked_s > max(timeout_s, _SPIN_PROBE_S) / 4
         return [to_record(record) for records in polled.values() for record in records]
 
     def commit(self, offsets: Mapping[Partition, int], on_done: OnDone) -> None:
