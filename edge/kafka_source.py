@@ -216,6 +216,14 @@ class _Listener(kafka.AsyncConsumerRebalanceListener):  # type: ignore[misc]
         self._source = source
 
     async def on_partitions_revoked(self, revoked: Collection[Any]) -> None:
+        try:
+            await self._commit(revoked)
+        finally:
+            # kafka-python 3.0.12 would read a partition that this member keeps from where it was, which is behind what
+            # was in flight and is forgotten now; it has to be read again from what is committed.
+            self._source._consumer._subscription.assign_from_subscribed([])
+
+    async def _commit(self, revoked: Collection[Any]) -> None:
         offsets = self._source._on_revoked([Partition(*tp) for tp in revoked])
         if not offsets or self._source._is_other_topic():
             return
