@@ -18,7 +18,7 @@ REVOKE_WAIT_S = 1.0
 STALL_S = 5.0
 MAX_IN_FLIGHT = 10_000
 MAX_IN_FLIGHT_BYTES = 64 * 1024 * 1024
-MAX_UNCOMMITTED = 500
+MAX_UNCOMMITTED = 100
 """So many answered records are committed without waiting for the interval: they bound what a crash repeats."""
 
 

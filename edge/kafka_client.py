@@ -14,7 +14,7 @@ from edge.errors import BrokerUnavailableError, EdgeError, NotAuthorisedError, S
 from edge.kafka_errors import missing_right, translate
 from edge.kafka_scan import scan
 from edge.kafka_sink import KafkaSink, KafkaTransactionalSink
-from edge.kafka_source import KafkaSource
+from edge.kafka_source import SESSION_TIMEOUT_MS, KafkaSource
 from edge.probe import find_fault
 from edge.records import OnRevoked, Partition, Record, Right
 from edge.security import Security
@@ -23,7 +23,6 @@ from edge.transactions import TRANSACTION_TIMEOUT_S
 log = logging.getLogger(__name__)
 
 BROKER_WAIT_S = 30.0
-SESSION_TIMEOUT_MS = 6_000
 MAX_POLL_INTERVAL_MS = 300_000
 _BOOTSTRAP_TIMEOUT_MS = 10_000
 _PROBE_S = 0.3
@@ -119,7 +118,14 @@ class KafkaClient:
 
     def open_transactional_sink(self, name: str) -> KafkaTransactionalSink:
         """A new producer with the transactional id `name`; ends, and fences, what an earlier one left open."""
-        producer = self._open_producer(transactional_id=name, transaction_timeout_ms=int(TRANSACTION_TIMEOUT_S * 1000))
+        producer = self._open_producer(
+            transactional_id=name,
+            transaction_timeout_ms=int(TRANSACTION_TIMEOUT_S * 1000),
+            # A transaction that follows another waits until the broker has finished that one: 100 ms by default.
+            retry_backoff_ms=10,
+        )
+        # On INVALID_PRODUCER_EPOCH kafka-python 3.0.12 would ask for a new epoch by itself, and so fence its successor.
+        producer._transaction_manager._supports_epoch_bump = lambda: False
         sink = KafkaTransactionalSink(producer)
         try:
             producer.init_transactions()

@@ -17,6 +17,8 @@ _FENCED = (
     kafka.errors.FencedInstanceIdError,
     kafka.errors.UnreleasedInstanceIdError,
     kafka.errors.ProducerFencedError,
+    # What a write in a transaction meets when a newer producer of the same name has ended that.
+    kafka.errors.InvalidProducerEpochError,
 )
 _MISCONFIGURED = (
     kafka.errors.KafkaConfigurationError,

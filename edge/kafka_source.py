@@ -17,12 +17,19 @@ from edge.records import OnDone, OnRevoked, Partition, Record
 
 log = logging.getLogger(__name__)
 
+SESSION_TIMEOUT_MS = 6_000
 CLOSE_TIMEOUT_MS = 5_000
 STUCK_S = 15.0
 """A client that has made no progress for so long, though a broker answers, is replaced."""
 _LOOK_S = 5.0
 _PAUSE_S, _SPIN_PROBE_S = 0.25, 0.05
 _COMMITTED_TIMEOUT_MS = 5_000
+_REJOINING = (
+    kafka.errors.RebalanceInProgressError,
+    kafka.errors.IllegalGenerationError,
+    kafka.errors.UnknownMemberIdError,
+)
+"""What a heartbeat is told that is out of date, but whose place nobody has taken."""
 
 
 class KafkaSource:
@@ -49,6 +56,7 @@ class KafkaSource:
         self._is_rot_told = False
         self._ill_since: float | None = None
         self._next_look = 0.0
+        self._last_read = time.monotonic()
         self._connection = Outage("the connection to Kafka is lost, trying again", "connected to Kafka again")
         self._missing = Outage(f"the topic {topic!r} is gone, waiting for it", f"the topic {topic!r} is there again")
         self._reading = Outage("reading fails and will be repeated", "reading goes on")
@@ -60,7 +68,7 @@ class KafkaSource:
         if self._is_spinning:
             time.sleep(_PAUSE_S)
             timeout_s = _SPIN_PROBE_S
-        self._finish_joining()
+        self._keep_membership()
         worked_s = time.thread_time()
         try:
             polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
@@ -70,7 +78,7 @@ class KafkaSource:
         self._reading.note(False)
         # While its coordinator is away, kafka-python waits for records by polling as fast as it can.
         worked_s = time.thread_time() - worked_s
-        self._is_spinning = not polled and worked_s > timeout_s / 4
+        self._is_spinning = not polled and worked_s > max(timeout_s, _SPIN_PROBE_S) / 4
         return [to_record(record) for records in polled.values() for record in records]
 
     def commit(self, offsets: Mapping[Partition, int], on_done: OnDone) -> None:
@@ -115,6 +123,20 @@ class KafkaSource:
                     self._consumer.seek(partition, offset)
         except kafka.errors.KafkaError as error:
             raise translate(error, "finding out what is committed") from error
+
+    def check_place(self) -> None:
+        """Ask the group whether this member's name is still its own, by a heartbeat of its own.
+
+        Raises: FencedError when another process has it, BrokerUnavailableError when no coordinator says.
+        """
+        consumer = self._consumer
+        heartbeat = consumer._manager.call_soon(consumer._coordinator._send_heartbeat_request)
+        try:
+            consumer._net.run(consumer._manager.wait_for, heartbeat, _COMMITTED_TIMEOUT_MS)
+        except _REJOINING:
+            return
+        except kafka.errors.KafkaError as error:
+            raise translate(error, "asking the group for this process's place") from error
 
     @property
     def membership(self) -> object:
@@ -179,14 +201,18 @@ class KafkaSource:
         self._is_spinning, self._ill_since = False, None
         self._subscribe()
 
-    def _finish_joining(self) -> None:
-        """Keep a rebalance going that a poll's time-out has interrupted.
+    def _keep_membership(self) -> None:
+        """Join again where kafka-python would not, or not in time.
 
-        kafka-python 3.0.12 forgets one that new metadata had started: it then neither heartbeats nor fetches, for ever.
+        It forgets a rebalance that new metadata has started when a poll's time-out interrupts it (3.0.12), and then
+        neither heartbeats nor fetches, for ever. And after a sleep of the whole process it fetches on until its next
+        heartbeat fails, though its partitions have long been somebody else's.
         """
-        coordinator = self._consumer._coordinator
-        if coordinator.rejoining:
+        coordinator, now = self._consumer._coordinator, time.monotonic()
+        was_asleep = (now - self._last_read) * 1000 > SESSION_TIMEOUT_MS
+        if coordinator.rejoining or (was_asleep and coordinator.heartbeat.session_timeout_expired()):
             coordinator.request_rejoin()
+        self._last_read = now
 
     def _wait_after(self, error: Exception) -> None:
         fault = translate(error, "reading")
@@ -216,6 +242,14 @@ class _Listener(kafka.AsyncConsumerRebalanceListener):  # type: ignore[misc]
         self._source = source
 
     async def on_partitions_revoked(self, revoked: Collection[Any]) -> None:
+        try:
+            await self._commit(revoked)
+        finally:
+            # kafka-python 3.0.12 would read a partition that this member keeps from where it was, which is behind what
+            # was in flight and is forgotten now; it has to be read again from what is committed.
+            self._source._consumer._subscription.assign_from_subscribed([])
+
+    async def _commit(self, revoked: Collection[Any]) -> None:
         offsets = self._source._on_revoked([Partition(*tp) for tp in revoked])
         if not offsets or self._source._is_other_topic():
             return

@@ -182,9 +182,15 @@ class ExactlyOnce:
         self._ledger.forget(self._ledger.partitions)
 
     def _reopen(self) -> None:
-        """A new sink ends the old one's transaction; only then is it known what is committed."""
+        """A new sink ends the old one's transaction; only then is it known what is committed.
+
+        Raises: FencedError when another process has this one's name.
+        """
         sink: TransactionalSink | None = None
         try:
+            if self._source is not None:
+                # A new sink would fence the process that has taken this one's place while it was asleep.
+                self._source.check_place()
             sink = self._open_sink()
             if self._source is not None:
                 self._source.rewind_to_committed()

@@ -192,6 +192,22 @@ def test_a_process_that_was_asleep_for_longer_than_its_transaction_goes_on(monke
     assert bench.answers == [b"0", b"1", b"2"]
 
 
+def test_a_process_that_was_replaced_in_its_sleep_does_not_fence_the_one_that_has_its_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = Bench()
+
+    def check_place() -> None:
+        raise FencedError("another process")
+
+    bench.client.failures.append(BrokerUnavailableError("it took too long"))
+    bench.turn()
+    monkeypatch.setattr(bench.source, "check_place", check_place)
+    with pytest.raises(FencedError):
+        bench.delivery.settle()
+    assert bench.client.sinks_opened == 1
+
+
 def test_a_sink_that_cannot_be_opened_is_tried_again_and_nothing_is_read_meanwhile() -> None:
     bench = Bench()
     bench.client.failures.append(BrokerUnavailableError("gone"))
