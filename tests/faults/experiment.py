@@ -13,7 +13,7 @@ from edge.images import load_images
 from edge.model import load_model
 from tests.faults.checker import Verdict, check
 from tests.faults.cluster import Cluster
-from tests.faults.faults import FAULTS, POISON, Injections
+from tests.faults.faults import FAULTS, POISON, Fault, Injections
 from tests.faults.history import History, number_of
 from tests.faults.recorder import Recorder, read_topic
 from tests.faults.recovery import Injected, Recovery, longest_silence_s, recoveries
@@ -45,6 +45,25 @@ class Plan:
     def duration_s(self) -> float:
         """From the first request to the last."""
         return self.requests / self.rate_per_s
+
+    @property
+    def proxied(self) -> bool:
+        """Whether a fault needs a proxy between classifiers and broker."""
+        return any(kind.proxied for kind in self._kinds)
+
+    def misfit(self, nodes: int) -> str | None:
+        """Why this cannot run on so many nodes, None when it can."""
+        if self.proxied and nodes > 1:
+            return "faults of the network need a single node"
+        if any(kind.nodes > nodes for kind in self._kinds):
+            return "the leader can be lost of three nodes only"
+        if not self.named and (self.delivery == EXACTLY_ONCE or any(kind.named for kind in self._kinds)):
+            return "exactly-once and zombies need names"
+        return None
+
+    @property
+    def _kinds(self) -> list[Fault]:
+        return [FAULTS[fault.name] for fault in self.faults if fault.name in FAULTS]
 
     @property
     def allowed_duplicates(self) -> int:
@@ -80,7 +99,7 @@ class Result:
     def failures(self) -> list[str]:
         """What the run promises and does not hold, one line each."""
         found = self.verdict.failures(self.plan.delivery, self.plan.allowed_duplicates)
-        found += [f"a classifier ended, or did not, with {exit.code}: {exit.last_line}" for exit in self.exits]
+        found += [f"a classifier {exit}" for exit in self.exits]
         return found
 
 
@@ -103,14 +122,13 @@ def run(plan: Plan, cluster: Cluster, on_progress: Callable[[Progress], None] = 
     poison = sum(fault.count for fault in plan.faults if fault.name == POISON)
     asked = questions(load_images(IMAGES), model, plan.requests, keys=plan.keys, poison=poison, seed=plan.seed)
     committed = plan.delivery == EXACTLY_ONCE
-    proxied = any(fault.name in FAULTS and FAULTS[fault.name].proxied for fault in plan.faults)
     with Stage(
         cluster,
         partitions=plan.partitions,
         classifiers=plan.classifiers,
         options=plan.classifier_options(),
         named=plan.named,
-        proxied=proxied,
+        proxied=plan.proxied,
     ) as stage:
         wire, servers = stage.wire, cluster.servers
         sender = Sender(servers, wire.requests, list(asked.values()), plan.rate_per_s)

@@ -19,11 +19,13 @@ JOIN_S = 10.0
 
 @dataclass(frozen=True)
 class Fault:
-    """One kind of fault; `seconds` is how long it lasts unless told otherwise."""
+    """One kind of fault; `seconds` is how long it lasts unless told otherwise, the rest is what it needs."""
 
     inject: Inject
     seconds: float
     proxied: bool = False
+    nodes: int = 1
+    named: bool = False
 
 
 @dataclass(frozen=True)
@@ -178,12 +180,12 @@ def join_and_leave(stage: Stage, hold: Hold, _: random.Random) -> int:
 FAULTS: Mapping[str, Fault] = {
     "kill-classifier": Fault(kill_classifier, 0.0),
     "stop-classifier": Fault(stop_classifier, 8.0),
-    "zombie": Fault(zombie, 3.0),
+    "zombie": Fault(zombie, 3.0, named=True),
     "kill-broker": Fault(kill_broker, 0.0),
     "stop-broker": Fault(stop_broker, 5.0),
     "full-disk": Fault(full_disk, 1.0),
-    "kill-leader": Fault(kill_leader, 2.0),
-    "move-leader": Fault(move_leader, 2.0),
+    "kill-leader": Fault(kill_leader, 2.0, nodes=3),
+    "move-leader": Fault(move_leader, 2.0, nodes=3),
     "cut": Fault(cut, 0.0, proxied=True),
     "stall": Fault(stall, 5.0, proxied=True),
     "stall-writes": Fault(stall_writes, 3.0, proxied=True),

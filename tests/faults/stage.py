@@ -26,6 +26,10 @@ class Exit:
     code: int | None
     last_line: str
 
+    def __str__(self) -> str:
+        what = "did not end" if self.code is None else f"ended with {self.code}"
+        return f"{what}, and said last: {self.last_line}"
+
 
 class Member:
     """One place in the group: a classifier, and the one that follows when it is killed or ends."""

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from edge.classifier import EXACTLY_ONCE
 from edge.images import load_images
 from edge.model import load_model
 from edge.records import Partition, Record
-from tests.faults.campaign import BEGIN, END, write
+from tests.faults.campaign import BEGIN, CASES, END, faults, write
+from tests.faults.experiment import Plan
 from tests.faults.faults import Injections
 from tests.faults.recovery import Injected, Recovery, longest_silence_s, recoveries
 from tests.faults.workload import questions
@@ -79,6 +81,24 @@ def test_faults_are_written_as_name_count_and_seconds(text: str, expected: Injec
 def test_what_is_no_fault_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"fault|count|seconds"):
         Injections.parse(text)
+
+
+@pytest.mark.parametrize("nodes", [1, 3])
+def test_every_case_of_the_campaign_fits_its_cluster(nodes: int) -> None:
+    assert [case.plan.misfit(nodes) for case in CASES[nodes]] == [None] * len(CASES[nodes])
+
+
+@pytest.mark.parametrize(
+    ("plan", "nodes"),
+    [
+        (Plan(1, 1, faults("cut")), 3),
+        (Plan(1, 1, faults("kill-leader")), 1),
+        (Plan(1, 1, faults("zombie"), named=False), 1),
+        (Plan(1, 1, (), EXACTLY_ONCE, named=False), 1),
+    ],
+)
+def test_a_plan_that_does_not_fit_its_cluster_is_refused(plan: Plan, nodes: int) -> None:
+    assert plan.misfit(nodes) is not None
 
 
 def test_the_table_replaces_only_what_stands_between_its_markers(tmp_path: Path) -> None:
