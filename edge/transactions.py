@@ -55,11 +55,11 @@ class ExactlyOnce:
 
     @property
     def is_full(self) -> bool:
-        """Whether so much is in flight, or a commit so slow, that nothing more should be read."""
+        """Whether so much is in flight, or a commit due so long, that nothing more should be read."""
         with self._ledger.lock:
             return (
                 self._sink is None
-                or self._commit is not None
+                or self._is_due
                 or self._ledger.pending() >= self._max_in_flight
                 or self._ledger.size >= self._max_bytes
             )
@@ -94,10 +94,8 @@ class ExactlyOnce:
         """
         with self._ledger.lock:
             self._ledger.collect()
-            if self._ledger.failure is None and self._began is not None:
-                is_due = time.monotonic() >= self._began + self._interval_s
-                if self._commit is not None or is_due:
-                    self._finish(_COMMIT_WAIT_S)
+            if self._ledger.failure is None and self._is_due:
+                self._finish(_COMMIT_WAIT_S)
             if self._ledger.failure is not None:
                 self._start_again(self._ledger.failure)
         if self._sink is None and self._retry.is_due:
@@ -149,6 +147,10 @@ class ExactlyOnce:
             self._take_in(self._commit)
         elif self._is_late:
             self._ledger.failure = BrokerUnavailableError(f"a transaction took {TRANSACTION_TIMEOUT_S:.0f} s")
+
+    @property
+    def _is_due(self) -> bool:
+        return self._began is not None and time.monotonic() >= self._began + self._interval_s
 
     @property
     def _is_late(self) -> bool:
