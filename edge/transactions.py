@@ -168,6 +168,7 @@ class ExactlyOnce:
             self._began = None
             self._ledger.committed(commit.offsets.items())
             self._outage.note(False)
+            self._retry.succeeded()
         else:
             self._ledger.failure = commit.error
 
@@ -175,7 +176,7 @@ class ExactlyOnce:
         # The broker itself ends, and fences, what took too long; that is no other process's doing.
         if is_fatal(failure) and not (isinstance(failure, FencedError) and self._is_late):
             raise failure
-        log.info("a transaction is given up (%s): what was in it is answered again", failure)
+        log.debug("a transaction is given up (%s): what was in it is answered again", failure)
         self._outage.note(True, failure)
         if self._sink is not None:
             self._sink.close(0.0)
@@ -203,7 +204,8 @@ class ExactlyOnce:
                 sink.close(0.0)
         else:
             self._sink = sink
-            self._retry.succeeded()
+            # Only a commit is a success: what is written next may be refused at once, again and again.
+            self._retry.failed()
 
 
 class _Commit:
