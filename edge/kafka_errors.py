@@ -23,6 +23,8 @@ _FENCED = (
 _MISCONFIGURED = (
     kafka.errors.KafkaConfigurationError,
     kafka.errors.InvalidTopicError,
+    # No key in a compacted topic, for one: the broker says which rule of the topic a record breaks.
+    kafka.errors.InvalidRecordError,
     kafka.errors.InvalidGroupIdError,
     kafka.errors.InvalidSessionTimeoutError,
     kafka.errors.InvalidReplicationFactorError,

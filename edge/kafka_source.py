@@ -24,6 +24,7 @@ STUCK_S = 15.0
 _LOOK_S = 5.0
 _PAUSE_S, _SPIN_PROBE_S = 0.25, 0.05
 _COMMITTED_TIMEOUT_MS = 5_000
+_REVOKE_COMMIT_MS = 3_000
 _REJOINING = (
     kafka.errors.RebalanceInProgressError,
     kafka.errors.IllegalGenerationError,
@@ -253,10 +254,12 @@ class _Listener(kafka.AsyncConsumerRebalanceListener):  # type: ignore[misc]
         offsets = self._source._on_revoked([Partition(*tp) for tp in revoked])
         if not offsets or self._source._is_other_topic():
             return
+        consumer = self._source._consumer
         try:
-            await self._source._consumer.commit_async(kafka_offsets(offsets))
+            # kafka-python itself would hold up the rebalance, or the end of the process, for half a minute.
+            await consumer._manager.wait_for(consumer.commit_async(kafka_offsets(offsets)), _REVOKE_COMMIT_MS)
         except kafka.errors.KafkaError as error:
-            log.warning("the commit before a rebalance failed (%s): some records will be answered again", error)
+            log.warning("the commit of revoked partitions failed (%s): some records will be answered again", error)
 
     async def on_partitions_assigned(self, assigned: Collection[Any]) -> None:
         names = ", ".join(sorted(f"{tp.topic}-{tp.partition}" for tp in assigned)) or "none"

@@ -9,7 +9,7 @@ from edge import transactions
 from edge.codec import Encoded
 from edge.errors import BrokerUnavailableError, FencedError, NotAuthorisedError
 from edge.memory_client import MemoryClient, MemorySource, MemoryTransactionalSink
-from edge.records import OnDone, Partition
+from edge.records import Headers, OnDone, Partition
 from edge.transactions import ExactlyOnce
 
 PARTITION = Partition("in", 0)
@@ -142,6 +142,31 @@ def test_nothing_is_read_while_a_commit_takes_its_time(hanging: Bench) -> None:
     assert not hanging.delivery.is_full
     assert hanging.client.sinks_opened == 1
     assert hanging.answers == [b"0", b"1"]
+
+
+class SlowSink(MemoryTransactionalSink):
+    """Acknowledges no write."""
+
+    def write(self, topic: str, value: bytes | None, key: bytes | None, headers: Headers, on_done: OnDone) -> None:
+        pass
+
+
+def test_nothing_is_added_to_a_transaction_that_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transactions, "_COMMIT_WAIT_S", 0.0)
+    monkeypatch.setattr(Bench, "open_sink", lambda bench: SlowSink(bench.client))
+    bench = Bench()
+    bench.turns(3)
+    assert bench.delivery.is_full
+    assert bench.delivery.drain(0.0) == 2
+
+
+def test_writes_that_are_refused_at_once_again_and_again_are_repeated_ever_less_often() -> None:
+    bench = Bench()
+    bench.client.failures = [BrokerUnavailableError("refused")] * 1000
+    until = time.monotonic() + 0.5
+    while time.monotonic() < until:
+        bench.turn()
+    assert 2 <= bench.client.sinks_opened <= 8
 
 
 def test_a_commit_that_takes_too_long_is_given_up(hanging: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
