@@ -14,7 +14,7 @@ Inject = Callable[[Stage, Hold, random.Random], int]
 """Does harm, calls `hold` once, makes good; returns when recovery could begin, in nanoseconds since 1970."""
 
 SLOW_S, SLOW_BYTES_PER_S = 0.05, 200_000.0
-JOIN_S = 10.0
+TRICKLE_S, JOIN_S = 0.3, 10.0
 
 
 @dataclass(frozen=True)
@@ -149,10 +149,10 @@ def stall_writes(stage: Stage, hold: Hold, _: random.Random) -> int:
 
 
 def kill_unwritten(stage: Stage, hold: Hold, generator: random.Random) -> int:
-    """SIGKILL one classifier while its predictions are held up: what it has committed too early is lost."""
+    """SIGKILL one classifier whose predictions trickle while all else flows: what it commits too early is lost."""
     member = generator.choice(stage.members)
     with member.lock:
-        with stage.cluster.proxy.writes_stalled():
+        with stage.cluster.proxy.writes_slowed(TRICKLE_S):
             hold()
             member.kill()
         return member.start()
