@@ -14,7 +14,7 @@ from edge.delivery import AtLeastOnce, Delivery
 from edge.model import load_model
 from edge.records import Client
 from edge.service import Options, Service
-from edge.transactions import ExactlyOnce
+from edge.transactions import TRANSACTION_TIMEOUT_S, ExactlyOnce
 
 log = logging.getLogger(__name__)
 
@@ -119,6 +119,8 @@ def main(
         raise click.UsageError("the topics of requests, predictions and dead letters must differ")
     if delivery == EXACTLY_ONCE and instance_id is None:
         raise click.UsageError("--delivery exactly-once needs --instance-id: a name for this process that it keeps")
+    if delivery == EXACTLY_ONCE and commit_interval is not None and commit_interval > TRANSACTION_TIMEOUT_S / 2:
+        raise click.UsageError(f"exactly-once needs a --commit-interval of at most {TRANSACTION_TIMEOUT_S / 2:.0f} s")
     stop = cli.stop_on_signals()
     served = load_model(model, contract, model_sha256)
     log.info("serving %s %s (%s)", served.contract.name, served.sha256, model)

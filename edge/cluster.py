@@ -77,7 +77,8 @@ def security_of(
 
 
 def _secret(variable: str, option_name: str, path: Path | None) -> Secret | None:
-    value = os.environ.get(variable)
+    # As with the options, an empty variable is one that is not set.
+    value = os.environ.get(variable) or None
     if value is not None and path is not None:
         raise ConfigurationError(f"both {variable} and {option_name} give a password: leave one of them out")
     return read_secret(path) if path is not None else None if value is None else Secret(value)

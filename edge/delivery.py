@@ -80,6 +80,7 @@ class AtLeastOnce:
         self._max_bytes = max_in_flight_bytes
         self._ledger = Ledger()
         self._commits = Outage("commits fail and will be repeated", "commits go on")
+        self._writes = Outage("writes fail and will be repeated by new producers", "writes go on")
         self._committing_since: float | None = None
         self._next_commit = 0.0
         self._retry = Retry()
@@ -170,11 +171,14 @@ class AtLeastOnce:
             self._commits.note(error is not None, error)
             if error is None:
                 self._ledger.committed(offsets.items())
+                self._writes.note(False)
+                self._retry.succeeded()
 
     def _start_again(self, failure: Exception) -> None:
         if is_fatal(failure):
             raise failure
-        log.warning("a write failed (%s): a new producer goes on from the last acknowledged record", failure)
+        log.debug("a write failed (%s): a new producer goes on from the last acknowledged record", failure)
+        self._writes.note(True, failure)
         if self._sink is not None:
             self._sink.close(0.0)
             self._sink = None
@@ -187,6 +191,5 @@ class AtLeastOnce:
             self._sink = self._open_sink()
         except BrokerUnavailableError as error:
             log.debug("no new producer yet (%s)", error)
-            self._retry.failed()
-        else:
-            self._retry.succeeded()
+        # Only a commit is a success: what a new producer writes may be refused at once, again and again.
+        self._retry.failed()

@@ -118,7 +118,14 @@ class KafkaClient:
 
     def open_transactional_sink(self, name: str) -> KafkaTransactionalSink:
         """A new producer with the transactional id `name`; ends, and fences, what an earlier one left open."""
-        producer = self._open_producer(transactional_id=name, transaction_timeout_ms=int(TRANSACTION_TIMEOUT_S * 1000))
+        producer = self._open_producer(
+            transactional_id=name,
+            transaction_timeout_ms=int(TRANSACTION_TIMEOUT_S * 1000),
+            # A transaction that follows another waits until the broker has finished that one: 100 ms by default.
+            retry_backoff_ms=10,
+        )
+        # On INVALID_PRODUCER_EPOCH kafka-python 3.0.12 would ask for a new epoch by itself, and so fence its successor.
+        producer._transaction_manager._supports_epoch_bump = lambda: False
         sink = KafkaTransactionalSink(producer)
         try:
             producer.init_transactions()

@@ -17,10 +17,14 @@ _FENCED = (
     kafka.errors.FencedInstanceIdError,
     kafka.errors.UnreleasedInstanceIdError,
     kafka.errors.ProducerFencedError,
+    # What a write in a transaction meets when a newer producer of the same name has ended that.
+    kafka.errors.InvalidProducerEpochError,
 )
 _MISCONFIGURED = (
     kafka.errors.KafkaConfigurationError,
     kafka.errors.InvalidTopicError,
+    # No key in a compacted topic, for one: the broker says which rule of the topic a record breaks.
+    kafka.errors.InvalidRecordError,
     kafka.errors.InvalidGroupIdError,
     kafka.errors.InvalidSessionTimeoutError,
     kafka.errors.InvalidReplicationFactorError,

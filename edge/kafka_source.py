@@ -24,6 +24,13 @@ STUCK_S = 15.0
 _LOOK_S = 5.0
 _PAUSE_S, _SPIN_PROBE_S = 0.25, 0.05
 _COMMITTED_TIMEOUT_MS = 5_000
+_REVOKE_COMMIT_MS = 3_000
+_REJOINING = (
+    kafka.errors.RebalanceInProgressError,
+    kafka.errors.IllegalGenerationError,
+    kafka.errors.UnknownMemberIdError,
+)
+"""What a heartbeat is told that is out of date, but whose place nobody has taken."""
 
 
 class KafkaSource:
@@ -72,7 +79,7 @@ class KafkaSource:
         self._reading.note(False)
         # While its coordinator is away, kafka-python waits for records by polling as fast as it can.
         worked_s = time.thread_time() - worked_s
-        self._is_spinning = not polled and worked_s > timeout_s / 4
+        self._is_spinning = not polled and worked_s > max(timeout_s, _SPIN_PROBE_S) / 4
         return [to_record(record) for records in polled.values() for record in records]
 
     def commit(self, offsets: Mapping[Partition, int], on_done: OnDone) -> None:
@@ -117,6 +124,20 @@ class KafkaSource:
                     self._consumer.seek(partition, offset)
         except kafka.errors.KafkaError as error:
             raise translate(error, "finding out what is committed") from error
+
+    def check_place(self) -> None:
+        """Ask the group whether this member's name is still its own, by a heartbeat of its own.
+
+        Raises: FencedError when another process has it, BrokerUnavailableError when no coordinator says.
+        """
+        consumer = self._consumer
+        heartbeat = consumer._manager.call_soon(consumer._coordinator._send_heartbeat_request)
+        try:
+            consumer._net.run(consumer._manager.wait_for, heartbeat, _COMMITTED_TIMEOUT_MS)
+        except _REJOINING:
+            return
+        except kafka.errors.KafkaError as error:
+            raise translate(error, "asking the group for this process's place") from error
 
     @property
     def membership(self) -> object:
@@ -222,13 +243,23 @@ class _Listener(kafka.AsyncConsumerRebalanceListener):  # type: ignore[misc]
         self._source = source
 
     async def on_partitions_revoked(self, revoked: Collection[Any]) -> None:
+        try:
+            await self._commit(revoked)
+        finally:
+            # kafka-python 3.0.12 would read a partition that this member keeps from where it was, which is behind what
+            # was in flight and is forgotten now; it has to be read again from what is committed.
+            self._source._consumer._subscription.assign_from_subscribed([])
+
+    async def _commit(self, revoked: Collection[Any]) -> None:
         offsets = self._source._on_revoked([Partition(*tp) for tp in revoked])
         if not offsets or self._source._is_other_topic():
             return
+        consumer = self._source._consumer
         try:
-            await self._source._consumer.commit_async(kafka_offsets(offsets))
+            # kafka-python itself would hold up the rebalance, or the end of the process, for half a minute.
+            await consumer._manager.wait_for(consumer.commit_async(kafka_offsets(offsets)), _REVOKE_COMMIT_MS)
         except kafka.errors.KafkaError as error:
-            log.warning("the commit before a rebalance failed (%s): some records will be answered again", error)
+            log.warning("the commit of revoked partitions failed (%s): some records will be answered again", error)
 
     async def on_partitions_assigned(self, assigned: Collection[Any]) -> None:
         names = ", ".join(sorted(f"{tp.topic}-{tp.partition}" for tp in assigned)) or "none"

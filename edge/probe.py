@@ -52,13 +52,17 @@ def _find_fault_of_all(server: str, brokers: list[str], security: Security, dead
 
 def _walk(server: str, security: Security, deadline: float) -> list[str]:
     """The brokers that the cluster names, each as `host:port`."""
-    with Channel(server, deadline) as channel:
-        if security.ssl_context is not None:
-            _encrypt(channel, security, security.ssl_context)
-        _greet(channel, security)
-        if security.is_sasl:
-            _log_in(channel, security)
-        return _enter(channel, security)
+    try:
+        with Channel(server, deadline) as channel:
+            if security.ssl_context is not None:
+                _encrypt(channel, security, security.ssl_context)
+            _greet(channel, security)
+            if security.is_sasl:
+                _log_in(channel, security)
+            return _enter(channel, security)
+    except ssl.SSLError as error:
+        # At any step: with TLS 1.3 a server refuses a client's certificate only after the handshake.
+        raise _refused(server, security, error) from None
 
 
 def _encrypt(channel: Channel, security: Security, context: ssl.SSLContext) -> None:
@@ -66,8 +70,6 @@ def _encrypt(channel: Channel, security: Security, context: ssl.SSLContext) -> N
         channel.encrypt(context)
     except ssl.SSLCertVerificationError as error:
         raise _untrusted(channel.server, security, error) from None
-    except ssl.SSLError as error:
-        raise _refused(channel.server, security, error) from None
     except (ClosedError, BrokerUnavailableError) as error:
         if _answers_without_tls(channel.server):
             raise _without_tls(channel.server) from None
@@ -83,8 +85,6 @@ def _greet(channel: Channel, security: Security) -> None:
         error, count = answer.number(2), answer.count()
         if error == 0 and count > 0:
             return
-    except ssl.SSLError as error:
-        raise _refused(channel.server, security, error) from None
     except (ClosedError, BrokerUnavailableError) as error:
         # A plain client on a TLS port meets an alert, which is no answer in Kafka's protocol, or a closed connection.
         if not security.is_tls and _shakes_hands(channel.server):
@@ -151,8 +151,6 @@ def _enter(channel: Channel, security: Security) -> list[str]:
     """Metadata about no topic: the first request that a broker answers only to whom it lets in."""
     try:
         answer = channel.ask(_METADATA, 1, pack_blob(b""))
-    except ssl.SSLError as error:
-        raise _refused(channel.server, security, error) from None
     except ClosedError:
         mechanisms = "" if security.is_sasl else _mechanisms(channel.server, security)
         if mechanisms:

@@ -61,6 +61,12 @@ class Source(Protocol):
         Raises: EdgeError when the group's coordinator does not answer.
         """
 
+    def check_place(self) -> None:
+        """Ask the group whether this member's name is still its own.
+
+        Raises: FencedError when another process has it, BrokerUnavailableError when nobody says.
+        """
+
     @property
     def membership(self) -> object:
         """What a transaction needs to know of this member of its group, for a sink of the same client."""

@@ -132,8 +132,8 @@ class Security:
             raise ConfigurationError(
                 f"the user {self.username!r} needs a password: give --sasl-password-file, or set EDGE_SASL_PASSWORD"
             )
-        if "\0" in self.username + self.password.reveal():
-            raise ConfigurationError("a user name or password must not contain a NUL character")
+        if not _is_text(self.username) or not _is_text(self.password.reveal()):
+            raise ConfigurationError("a user name and a password must be UTF-8 text without NUL")
 
 
 def read_secret(path: Path) -> Secret:
@@ -150,6 +150,11 @@ def read_secret(path: Path) -> Secret:
     if not value or "\n" in value:
         raise ConfigurationError(f"{path} must hold a secret on a single line")
     return Secret(value)
+
+
+def _is_text(text: str) -> bool:
+    # Bytes of the environment that are no UTF-8 come as surrogates, which cannot be sent.
+    return not any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text)
 
 
 def _load_ca(context: ssl.SSLContext, path: Path) -> None:

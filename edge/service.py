@@ -18,6 +18,8 @@ from edge.rejections import Rejections
 
 READ_LIMIT = 100
 """Few enough that what a crash repeats stays small, and commits are in time, while a backlog is worked off."""
+TURN_S = 2.0
+"""How long one turn of the loop may take: until it ends nothing is committed, and no signal is heard."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ class Service:
         self._options = options
         self._rejections = Rejections()
         self._max_batch = min(options.max_batch, model.max_batch or options.max_batch)
-        self._read_limit = max(READ_LIMIT, self._max_batch)
+        self._most = max(READ_LIMIT, self._max_batch)
+        self._read_limit = self._max_batch
 
     def run(self, stop: threading.Event) -> None:
         """The loop; raises EdgeError when it cannot go on."""
@@ -71,7 +74,13 @@ class Service:
                 batch = slice(start, start + self._max_batch)
                 items = self._admit(records[batch], tickets[batch])
                 self._answer(items, polled, received_ns)
+            if records:
+                self._pace(len(records), time.monotonic() - polled)
         self._rejections.tell(is_last=True)
+
+    def _pace(self, count: int, took_s: float) -> None:
+        """Read next time what can be answered in TURN_S, as measured on this turn: a slow model takes few."""
+        self._read_limit = max(1, min(self._most, int(count * TURN_S / max(took_s, 1e-6))))
 
     def _admit(self, records: list[Record], tickets: list[Ticket]) -> list[_Item]:
         items = []

@@ -55,11 +55,11 @@ class ExactlyOnce:
 
     @property
     def is_full(self) -> bool:
-        """Whether so much is in flight, or a commit so slow, that nothing more should be read."""
+        """Whether so much is in flight, or a commit due so long, that nothing more should be read."""
         with self._ledger.lock:
             return (
                 self._sink is None
-                or self._commit is not None
+                or self._is_due
                 or self._ledger.pending() >= self._max_in_flight
                 or self._ledger.size >= self._max_bytes
             )
@@ -94,10 +94,8 @@ class ExactlyOnce:
         """
         with self._ledger.lock:
             self._ledger.collect()
-            if self._ledger.failure is None and self._began is not None:
-                is_due = time.monotonic() >= self._began + self._interval_s
-                if self._commit is not None or is_due:
-                    self._finish(_COMMIT_WAIT_S)
+            if self._ledger.failure is None and self._is_due:
+                self._finish(_COMMIT_WAIT_S)
             if self._ledger.failure is not None:
                 self._start_again(self._ledger.failure)
         if self._sink is None and self._retry.is_due:
@@ -151,6 +149,10 @@ class ExactlyOnce:
             self._ledger.failure = BrokerUnavailableError(f"a transaction took {TRANSACTION_TIMEOUT_S:.0f} s")
 
     @property
+    def _is_due(self) -> bool:
+        return self._began is not None and time.monotonic() >= self._began + self._interval_s
+
+    @property
     def _is_late(self) -> bool:
         return self._began is not None and time.monotonic() - self._began > TRANSACTION_TIMEOUT_S
 
@@ -166,6 +168,7 @@ class ExactlyOnce:
             self._began = None
             self._ledger.committed(commit.offsets.items())
             self._outage.note(False)
+            self._retry.succeeded()
         else:
             self._ledger.failure = commit.error
 
@@ -173,7 +176,7 @@ class ExactlyOnce:
         # The broker itself ends, and fences, what took too long; that is no other process's doing.
         if is_fatal(failure) and not (isinstance(failure, FencedError) and self._is_late):
             raise failure
-        log.info("a transaction is given up (%s): what was in it is answered again", failure)
+        log.debug("a transaction is given up (%s): what was in it is answered again", failure)
         self._outage.note(True, failure)
         if self._sink is not None:
             self._sink.close(0.0)
@@ -182,9 +185,15 @@ class ExactlyOnce:
         self._ledger.forget(self._ledger.partitions)
 
     def _reopen(self) -> None:
-        """A new sink ends the old one's transaction; only then is it known what is committed."""
+        """A new sink ends the old one's transaction; only then is it known what is committed.
+
+        Raises: FencedError when another process has this one's name.
+        """
         sink: TransactionalSink | None = None
         try:
+            if self._source is not None:
+                # A new sink would fence the process that has taken this one's place while it was asleep.
+                self._source.check_place()
             sink = self._open_sink()
             if self._source is not None:
                 self._source.rewind_to_committed()
@@ -195,7 +204,8 @@ class ExactlyOnce:
                 sink.close(0.0)
         else:
             self._sink = sink
-            self._retry.succeeded()
+            # Only a commit is a success: what is written next may be refused at once, again and again.
+            self._retry.failed()
 
 
 class _Commit:

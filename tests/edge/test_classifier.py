@@ -1,4 +1,4 @@
-"""`--model-sha256`: the file that is pinned, another one, and what is no SHA-256."""
+"""Options of the classifier: the file that `--model-sha256` pins, another one, what is no SHA-256, and an interval."""
 
 import hashlib
 
@@ -34,3 +34,10 @@ def test_a_variable_that_holds_none_is_a_usage_error(value: str) -> None:
     result = CliRunner().invoke(main, ["--model", str(LENET)], env={"EDGE_MODEL_SHA256": value})
     assert result.exit_code == 2
     assert "64 hex digits are needed" in result.output
+
+
+def test_a_transaction_cannot_be_asked_to_stay_open_for_longer_than_the_broker_keeps_it() -> None:
+    options = ["--delivery", "exactly-once", "--instance-id", "a", "--commit-interval"]
+    result = CliRunner().invoke(main, ["--model", str(LENET), *options, "5.1"])
+    assert result.exit_code == 2
+    assert "at most 5 s" in result.output

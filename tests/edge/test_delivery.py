@@ -200,3 +200,16 @@ def test_draining_reports_what_is_left() -> None:
     sink.waiting[0](None)
     assert delivery.drain(0.05) == 2
     assert client.committed == {("group", PARTITION): 1}
+
+
+def test_writes_that_are_refused_at_once_again_and_again_are_repeated_ever_less_often() -> None:
+    client = MemoryClient()
+    delivery, source = start(client)
+    client.append("in", b"1")
+    client.failures = [BrokerUnavailableError("refused")] * 1000
+    until = time.monotonic() + 0.5
+    while time.monotonic() < until:
+        delivery.settle()
+        source.pause(delivery.is_full)
+        read_and_write(delivery, source)
+    assert 2 <= client.sinks_opened <= 8

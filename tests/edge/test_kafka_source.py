@@ -95,6 +95,15 @@ def test_a_busy_loop_inside_the_client_is_kept_short_until_it_ends() -> None:
     assert consumer.timeouts_ms == [100, 100, 50, 50, 50, 100]
 
 
+def test_a_poll_of_a_moment_is_no_busy_loop_however_busy_it_is() -> None:
+    cluster = Cluster()
+    (consumer,) = cluster.consumers
+    consumer.is_busy = True
+    for _ in range(3):
+        cluster.source.read(500, 0.002)
+    assert consumer.timeouts_ms == [2, 2, 2]
+
+
 def test_a_rebalance_that_a_timeout_has_interrupted_is_kept_going() -> None:
     cluster = Cluster()
     (consumer,) = cluster.consumers

@@ -1,5 +1,6 @@
 """Faults that no real broker can be made to have, each found and named in time; the real ones are in tests/system."""
 
+import os
 import socket
 import ssl
 import struct
@@ -15,7 +16,7 @@ from edge.probe import find_fault
 from edge.scram import Scram, ScramError
 from edge.security import Secret, Security
 from tests.edge.certificates import Authority, Identity
-from tests.edge.fake_broker import VERSIONS, Handler, answering, metadata, receive, scram, serve
+from tests.edge.fake_broker import VERSIONS, Handler, answer, answering, metadata, receive, scram, serve
 
 PLAIN = Security()
 ADA = Security("SASL_PLAINTEXT", username="ada", password=Secret("correct horse"))
@@ -139,6 +140,21 @@ def test_a_certificate_that_is_not_good_is_named(folder: Path, authority: Author
             assert isinstance(fault_of(address, Security("SSL", authority.pem)), ConfigurationError)
     with serve(OPEN, tls_server(authority.sign(["localhost"]))) as server:
         assert "authorities of this system" in fault_of(server, Security("SSL")).message
+
+
+def test_a_connection_that_is_damaged_on_the_way_is_a_fault_at_any_step(authority: Authority) -> None:
+    security = Security("SASL_SSL", authority.pem, username="ada", password=Secret("correct horse"))
+    for answers in ({}, {18: VERSIONS}, {18: VERSIONS, 17: mechanisms(0, b"SCRAM-SHA-256")}):
+
+        def damage(connection: socket.socket, answers: dict[int, bytes] = answers) -> None:
+            for body in answers.values():
+                answer(connection, receive(connection)[0], body)
+            receive(connection)
+            os.write(connection.fileno(), bytes(100))
+            silent(connection)
+
+        with serve(damage, tls_server(authority.sign(["localhost"]))) as server:
+            assert isinstance(fault_of(server, security), BrokerUnavailableError | ConfigurationError)
 
 
 @pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])

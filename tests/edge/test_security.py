@@ -59,6 +59,7 @@ def test_a_secret_shows_itself_only_when_asked() -> None:
         ({"protocol": "SASL_SSL", "username": "ada"}, "EDGE_SASL_PASSWORD"),
         ({"protocol": "SASL_SSL", "username": "ada", "password": Secret("")}, "EDGE_SASL_PASSWORD"),
         ({"protocol": "SASL_SSL", "username": "a\0b", "password": Secret("x")}, "NUL"),
+        ({"protocol": "SASL_SSL", "username": "ada", "password": Secret("\udcff")}, "UTF-8"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused_with_advice(parts: dict[str, Any], advice: str) -> None:
@@ -163,6 +164,8 @@ def test_a_password_comes_from_the_environment_or_a_file_and_from_nothing_else(t
     assert "['from file', None]" in came_to(*user, EDGE_SASL_PASSWORD_FILE=str(path))
     both = came_to(*user, EDGE_SASL_PASSWORD_FILE=str(path), EDGE_SASL_PASSWORD="pw")
     assert both == "Error: both EDGE_SASL_PASSWORD and --sasl-password-file give a password: leave one of them out"
+    assert "['from file', None]" in came_to(*user, EDGE_SASL_PASSWORD_FILE=str(path), EDGE_SASL_PASSWORD="")
+    assert came_to(EDGE_SASL_PASSWORD="", EDGE_TLS_KEY_PASSWORD="") == came_to()
     assert "No such option" in came_to(*user, "--sasl-password", "pw")
     key = ("--tls-certificate", "a.pem", "--tls-key", "a.key", "--tls-key-password-file", str(path))
     assert "[None, 'from file']" in came_to(*key)

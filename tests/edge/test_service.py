@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from edge import service
 from edge.codec import decode_prediction
 from edge.delivery import AtLeastOnce, Delivery
 from edge.errors import BrokerUnavailableError
@@ -119,3 +120,25 @@ def test_writes_that_fail_lose_nothing_and_keep_the_order(
     ids = [int(decode_prediction(record).id) for record in client.topics["out"]]
     assert list(dict.fromkeys(ids)) == list(range(200))
     assert client.sinks_opened == 2
+
+
+@pytest.mark.parametrize(("turn_s", "limits"), [(0.0, {16, 1}), (3600.0, {16, 100})])
+def test_no_more_is_read_than_can_be_answered_in_one_turn(
+    samples: Images, turn_s: float, limits: set[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    read = MemorySource.read
+
+    def note(source: MemorySource, max_records: int, timeout_s: float) -> list[Record]:
+        asked.append(max_records)
+        return read(source, max_records, timeout_s)
+
+    monkeypatch.setattr(service, "TURN_S", turn_s)
+    monkeypatch.setattr(MemorySource, "read", note)
+    client = MemoryClient()
+    for image in samples.image[:40]:
+        client.append("in", image.tobytes())
+    classify(client, load_model(LENET))
+    assert len(client.topics["out"]) == 40
+    assert asked[0] == 16
+    assert set(asked) == limits

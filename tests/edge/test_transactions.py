@@ -9,7 +9,7 @@ from edge import transactions
 from edge.codec import Encoded
 from edge.errors import BrokerUnavailableError, FencedError, NotAuthorisedError
 from edge.memory_client import MemoryClient, MemorySource, MemoryTransactionalSink
-from edge.records import OnDone, Partition
+from edge.records import Headers, OnDone, Partition
 from edge.transactions import ExactlyOnce
 
 PARTITION = Partition("in", 0)
@@ -144,6 +144,31 @@ def test_nothing_is_read_while_a_commit_takes_its_time(hanging: Bench) -> None:
     assert hanging.answers == [b"0", b"1"]
 
 
+class SlowSink(MemoryTransactionalSink):
+    """Acknowledges no write."""
+
+    def write(self, topic: str, value: bytes | None, key: bytes | None, headers: Headers, on_done: OnDone) -> None:
+        pass
+
+
+def test_nothing_is_added_to_a_transaction_that_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transactions, "_COMMIT_WAIT_S", 0.0)
+    monkeypatch.setattr(Bench, "open_sink", lambda bench: SlowSink(bench.client))
+    bench = Bench()
+    bench.turns(3)
+    assert bench.delivery.is_full
+    assert bench.delivery.drain(0.0) == 2
+
+
+def test_writes_that_are_refused_at_once_again_and_again_are_repeated_ever_less_often() -> None:
+    bench = Bench()
+    bench.client.failures = [BrokerUnavailableError("refused")] * 1000
+    until = time.monotonic() + 0.5
+    while time.monotonic() < until:
+        bench.turn()
+    assert 2 <= bench.client.sinks_opened <= 8
+
+
 def test_a_commit_that_takes_too_long_is_given_up(hanging: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     hanging.turns(3)
     assert hanging.client.sinks_opened == 1
@@ -190,6 +215,22 @@ def test_a_process_that_was_asleep_for_longer_than_its_transaction_goes_on(monke
     monkeypatch.undo()
     bench.turns(3)
     assert bench.answers == [b"0", b"1", b"2"]
+
+
+def test_a_process_that_was_replaced_in_its_sleep_does_not_fence_the_one_that_has_its_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = Bench()
+
+    def check_place() -> None:
+        raise FencedError("another process")
+
+    bench.client.failures.append(BrokerUnavailableError("it took too long"))
+    bench.turn()
+    monkeypatch.setattr(bench.source, "check_place", check_place)
+    with pytest.raises(FencedError):
+        bench.delivery.settle()
+    assert bench.client.sinks_opened == 1
 
 
 def test_a_sink_that_cannot_be_opened_is_tried_again_and_nothing_is_read_meanwhile() -> None:

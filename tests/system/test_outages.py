@@ -105,6 +105,36 @@ def test_a_member_that_polls_too_slowly_is_evicted_comes_back_and_loses_nothing(
     source.close()
 
 
+def test_a_partition_that_a_member_keeps_in_a_rebalance_is_read_again_from_what_is_committed(
+    wire: Wire, samples: Images
+) -> None:
+    wire.create(partitions=2)
+    wire.send(requests(samples, 20), key=lambda n: str(n).encode())
+    # Nothing is acknowledged when partitions are revoked, so there is nothing to commit.
+    source = KafkaClient(wire.servers).open_source(wire.requests, wire.group, lambda _: {})
+    read: list[Partition] = []
+
+    def has_read(count: int) -> bool:
+        read.extend(record.partition for record in source.read(100, 0.2))
+        return len(read) >= count
+
+    wait_until(lambda: has_read(20), "the records")
+    before = {partition: read.count(partition) for partition in read}
+    other = KafkaClient(wire.servers).open_source(wire.requests, wire.group, lambda _: {})
+    stop = threading.Event()
+    joining = threading.Thread(target=lambda: [None for _ in iter(stop.is_set, True) if other.read(100, 0.2)])
+    joining.start()
+    try:
+        wait_until(lambda: has_read(20 + min(before.values())), "the records of the partition that is kept")
+    finally:
+        stop.set()
+        joining.join()
+    kept = set(read[20:])
+    assert {partition: read[20:].count(partition) for partition in kept} == {p: before[p] for p in kept}
+    source.close()
+    other.close()
+
+
 def test_of_two_classifiers_with_one_name_the_older_stops(wire: Wire, samples: Images) -> None:
     wire.create()
     named = [*wire.classifier, "--delivery", "exactly-once", "--instance-id", "twin"]
