@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from edge.errors import EXIT_BAD_CONFIGURATION
+from tests.faults.cluster import CAN_FILL_DISK
 from tests.faults.stage import Exit, Stage
 
 Hold = Callable[[], None]
@@ -26,6 +27,12 @@ class Fault:
     proxied: bool = False
     nodes: int = 1
     named: bool = False
+    available: bool = True
+
+    @property
+    def meaning(self) -> str:
+        """What it does, in a sentence."""
+        return (self.inject.__doc__ or "").strip()
 
 
 @dataclass(frozen=True)
@@ -183,7 +190,7 @@ FAULTS: Mapping[str, Fault] = {
     "zombie": Fault(zombie, 3.0, named=True),
     "kill-broker": Fault(kill_broker, 0.0),
     "stop-broker": Fault(stop_broker, 5.0),
-    "full-disk": Fault(full_disk, 1.0),
+    "full-disk": Fault(full_disk, 1.0, available=CAN_FILL_DISK),
     "kill-leader": Fault(kill_leader, 2.0, nodes=3),
     "move-leader": Fault(move_leader, 2.0, nodes=3),
     "cut": Fault(cut, 0.0, proxied=True),
