@@ -17,7 +17,7 @@ from localkafka import KAFKA_VERSION
 from tests.faults import report
 from tests.faults.cluster import Cluster
 from tests.faults.experiment import Plan, Result, run
-from tests.faults.faults import Injections
+from tests.faults.faults import FAULTS, Injections
 from tests.faults.progress import Line
 from tests.paths import ROOT
 
@@ -117,7 +117,7 @@ def main(only: Sequence[str]) -> None:
         if chosen:
             with Cluster(nodes) as cluster:
                 for case in chosen:
-                    is_good, row = judge(case, cluster)
+                    is_good, row = judge(case, cluster, nodes)
                     rows.append(row)
                     are_good &= is_good
     if not only:
@@ -125,8 +125,12 @@ def main(only: Sequence[str]) -> None:
     sys.exit(0 if are_good else 1)
 
 
-def judge(case: Case, cluster: Cluster) -> tuple[bool, str]:
+def judge(case: Case, cluster: Cluster, nodes: int) -> tuple[bool, str]:
     """Run one case and print its verdict; returns whether it is good, and its row."""
+    misfit = case.plan.misfit(nodes)
+    if misfit is not None:
+        click.echo(f"LEFT OUT: {case.plan}: {misfit}\n")
+        return True, f"| left out: {misfit} |"
     result = run(case.plan, cluster, Line(case.plan))
     failures = case.failures(result)
     click.echo(report.text(result, failures) + "\n")
@@ -143,7 +147,8 @@ def table(rows: Sequence[str]) -> str:
         f"Python {platform.python_version()}, {versions}, Apache Kafka {KAFKA_VERSION}, one node, or three "
         "where leaders are killed or moved."
     )
-    return "\n".join([*head, *rows, "", made])
+    meanings = [f"- {name}: {fault.meaning}" for name, fault in FAULTS.items()]
+    return "\n".join([*head, *rows, "", made, "", "What the faults do:", "", *meanings])
 
 
 def write(document: Path, text: str) -> None:

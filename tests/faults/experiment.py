@@ -59,6 +59,8 @@ class Plan:
             return "the leader can be lost of three nodes only"
         if not self.named and (self.delivery == EXACTLY_ONCE or any(kind.named for kind in self._kinds)):
             return "exactly-once and zombies need names"
+        if not all(kind.available for kind in self._kinds):
+            return "a full disk needs Linux"
         return None
 
     @property

@@ -9,6 +9,7 @@ from edge.images import load_images
 from edge.model import load_model
 from edge.records import Partition, Record
 from tests.faults.campaign import BEGIN, CASES, END, faults, write
+from tests.faults.cluster import CAN_FILL_DISK
 from tests.faults.experiment import Plan
 from tests.faults.faults import Injections
 from tests.faults.recovery import Injected, Recovery, longest_silence_s, recoveries
@@ -85,7 +86,8 @@ def test_what_is_no_fault_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("nodes", [1, 3])
 def test_every_case_of_the_campaign_fits_its_cluster(nodes: int) -> None:
-    assert [case.plan.misfit(nodes) for case in CASES[nodes]] == [None] * len(CASES[nodes])
+    elsewhere = set() if CAN_FILL_DISK else {"a full disk needs Linux"}
+    assert {case.plan.misfit(nodes) for case in CASES[nodes]} - elsewhere == {None}
 
 
 @pytest.mark.parametrize(
