@@ -17,7 +17,7 @@ from edge.records import OnDone, OnRevoked, Partition, Record
 
 log = logging.getLogger(__name__)
 
-CLOSE_TIMEOUT_MS = 5_000
+CLOSE_TIMEOUT_MS, HURRIED_CLOSE_TIMEOUT_MS = 5_000, 500
 STUCK_S = 15.0
 """A client that has made no progress for so long, though a broker answers, is replaced."""
 _LOOK_S = 5.0
@@ -52,6 +52,7 @@ class KafkaSource:
         self._topic_id: object = None
         self._fatal: EdgeError | None = None
         self._committing: OnDone | None = None
+        self._is_unheard = False
         self._is_spinning = False
         self._is_rot_told = False
         self._ill_since: float | None = None
@@ -103,6 +104,7 @@ class KafkaSource:
             self._consumer.commit(kafka_offsets(offsets), timeout_ms=int(timeout_s * 1000))
         except kafka.errors.KafkaError as error:
             log.warning("the last commit failed (%s): the records since the one before will be read again", error)
+            self._is_unheard = True
 
     def rewind(self, offsets: Mapping[Partition, int]) -> None:
         """Read again from the given offsets."""
@@ -151,8 +153,10 @@ class KafkaSource:
 
     def close(self) -> None:
         """Leave the group."""
+        # A coordinator that has not answered the last commit hardly answers this.
+        timeout_ms = HURRIED_CLOSE_TIMEOUT_MS if self._is_unheard else CLOSE_TIMEOUT_MS
         try:
-            self._consumer.close(autocommit=False, timeout_ms=CLOSE_TIMEOUT_MS)
+            self._consumer.close(autocommit=False, timeout_ms=timeout_ms)
         except kafka.errors.KafkaError as error:
             log.warning("the group was not left cleanly (%s): its other members wait for the session to end", error)
 
@@ -246,7 +250,7 @@ class _Listener(kafka.AsyncConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _commit(self, revoked: Collection[Any]) -> None:
         offsets = self._source._on_revoked([Partition(*tp) for tp in revoked])
-        if not offsets or self._source._is_other_topic():
+        if not offsets or self._source._is_unheard or self._source._is_other_topic():
             return
         consumer = self._source._consumer
         try:
