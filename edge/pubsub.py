@@ -141,7 +141,9 @@ class PubSub:
                 raise failures[0]
 
     def _listen(self) -> None:
-        self._silence.note(self._unsettled > 0 and time.monotonic() - self._last_settled > SILENCE_S)
+        # A write that has failed is settled, but no sign that anything is acknowledged again.
+        if not self._failures:
+            self._silence.note(self._unsettled > 0 and time.monotonic() - self._last_settled > SILENCE_S)
 
     def _on_done(self, error: Exception | None) -> None:
         with self._settled:
