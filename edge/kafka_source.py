@@ -21,7 +21,8 @@ CLOSE_TIMEOUT_MS, HURRIED_CLOSE_TIMEOUT_MS = 5_000, 500
 STUCK_S = 15.0
 """A client that has made no progress for so long, though a broker answers, is replaced."""
 _LOOK_S = 5.0
-_PAUSE_S, _SPIN_PROBE_S = 0.25, 0.05
+_PAUSE_S, _SPIN_PROBE_S = 0.25, 0.02
+HEARTBEAT_INTERVAL_S, _HEARTBEAT_GRACE_S = 2.0, 0.5
 _COMMITTED_TIMEOUT_MS = 5_000
 _REVOKE_COMMIT_MS = 3_000
 _REJOINING = (
@@ -78,7 +79,7 @@ class KafkaSource:
         self._reading.note(False)
         # While its coordinator is away, kafka-python waits for records by polling as fast as it can.
         worked_s = time.thread_time() - worked_s
-        self._is_spinning = not polled and worked_s > timeout_s / 4
+        self._is_spinning = not polled and (worked_s > timeout_s / 4 or self._is_heartbeat_overdue())
         return [to_record(record) for records in polled.values() for record in records]
 
     def commit(self, offsets: Mapping[Partition, int], on_done: OnDone) -> None:
@@ -191,7 +192,10 @@ class KafkaSource:
         if is_fatal(fault):
             assert fault is not None  # noqa: S101 for mypy
             raise fault
-        if fault is None and now - self._ill_since >= STUCK_S:
+        if fault is not None:
+            # Only from now on can a broker have answered; the client may well recover with it.
+            self._ill_since = now
+        elif now - self._ill_since >= STUCK_S:
             self._replace()
 
     def _replace(self) -> None:
@@ -212,6 +216,14 @@ class KafkaSource:
         coordinator = self._consumer._coordinator
         if coordinator.rejoining:
             coordinator.request_rejoin()
+
+    def _is_heartbeat_overdue(self) -> bool:
+        """Whether the coordinator owes an answer to the last heartbeat: kafka-python then spins, and each turn leaves
+        callbacks at the fetch that is under way, 100 MB in half a minute.
+        """
+        coordinator = self._consumer._coordinator
+        sent = max(coordinator.heartbeat.last_send, coordinator.heartbeat.last_reset)
+        return bool(coordinator.stable()) and time.monotonic() - sent > HEARTBEAT_INTERVAL_S + _HEARTBEAT_GRACE_S
 
     def _wait_after(self, error: Exception) -> None:
         fault = translate(error, "reading")
