@@ -14,7 +14,7 @@ from edge.errors import BrokerUnavailableError, EdgeError, NotAuthorisedError, S
 from edge.kafka_errors import missing_right, translate
 from edge.kafka_scan import scan
 from edge.kafka_sink import KafkaSink, KafkaTransactionalSink
-from edge.kafka_source import SESSION_TIMEOUT_MS, KafkaSource
+from edge.kafka_source import HEARTBEAT_INTERVAL_S, SESSION_TIMEOUT_MS, KafkaSource
 from edge.probe import find_fault
 from edge.records import OnRevoked, Partition, Record, Right
 from edge.security import Security
@@ -93,7 +93,7 @@ class KafkaClient:
             # Also tells the coordinator to withhold offsets that a transaction may still change.
             isolation_level="read_committed",
             session_timeout_ms=SESSION_TIMEOUT_MS,
-            heartbeat_interval_ms=SESSION_TIMEOUT_MS // 3,
+            heartbeat_interval_ms=int(HEARTBEAT_INTERVAL_S * 1000),
             max_poll_interval_ms=self._max_poll_interval_ms,
             allow_auto_create_topics=False,
             metrics_enabled=False,

@@ -18,11 +18,12 @@ from edge.records import OnDone, OnRevoked, Partition, Record
 log = logging.getLogger(__name__)
 
 SESSION_TIMEOUT_MS = 6_000
-CLOSE_TIMEOUT_MS = 5_000
+CLOSE_TIMEOUT_MS, HURRIED_CLOSE_TIMEOUT_MS = 5_000, 500
 STUCK_S = 15.0
 """A client that has made no progress for so long, though a broker answers, is replaced."""
 _LOOK_S = 5.0
-_PAUSE_S, _SPIN_PROBE_S = 0.25, 0.05
+_PAUSE_S, _SPIN_PROBE_S = 0.25, 0.02
+HEARTBEAT_INTERVAL_S, _HEARTBEAT_GRACE_S = 2.0, 0.5
 _COMMITTED_TIMEOUT_MS = 5_000
 _REVOKE_COMMIT_MS = 3_000
 _REJOINING = (
@@ -53,6 +54,7 @@ class KafkaSource:
         self._topic_id: object = None
         self._fatal: EdgeError | None = None
         self._committing: OnDone | None = None
+        self._is_unheard = False
         self._is_spinning = False
         self._is_rot_told = False
         self._ill_since: float | None = None
@@ -79,7 +81,8 @@ class KafkaSource:
         self._reading.note(False)
         # While its coordinator is away, kafka-python waits for records by polling as fast as it can.
         worked_s = time.thread_time() - worked_s
-        self._is_spinning = not polled and worked_s > max(timeout_s, _SPIN_PROBE_S) / 4
+        is_busy = worked_s > max(timeout_s, _SPIN_PROBE_S) / 4
+        self._is_spinning = not polled and (is_busy or self._is_heartbeat_overdue())
         return [to_record(record) for records in polled.values() for record in records]
 
     def commit(self, offsets: Mapping[Partition, int], on_done: OnDone) -> None:
@@ -105,6 +108,7 @@ class KafkaSource:
             self._consumer.commit(kafka_offsets(offsets), timeout_ms=int(timeout_s * 1000))
         except kafka.errors.KafkaError as error:
             log.warning("the last commit failed (%s): the records since the one before will be read again", error)
+            self._is_unheard = True
 
     def rewind(self, offsets: Mapping[Partition, int]) -> None:
         """Read again from the given offsets."""
@@ -153,8 +157,10 @@ class KafkaSource:
 
     def close(self) -> None:
         """Leave the group."""
+        # A coordinator that has not answered the last commit hardly answers this.
+        timeout_ms = HURRIED_CLOSE_TIMEOUT_MS if self._is_unheard else CLOSE_TIMEOUT_MS
         try:
-            self._consumer.close(autocommit=False, timeout_ms=CLOSE_TIMEOUT_MS)
+            self._consumer.close(autocommit=False, timeout_ms=timeout_ms)
         except kafka.errors.KafkaError as error:
             log.warning("the group was not left cleanly (%s): its other members wait for the session to end", error)
 
@@ -189,7 +195,10 @@ class KafkaSource:
         if is_fatal(fault):
             assert fault is not None  # noqa: S101 for mypy
             raise fault
-        if fault is None and now - self._ill_since >= STUCK_S:
+        if fault is not None:
+            # Only from now on can a broker have answered; the client may well recover with it.
+            self._ill_since = now
+        elif now - self._ill_since >= STUCK_S:
             self._replace()
 
     def _replace(self) -> None:
@@ -214,6 +223,14 @@ class KafkaSource:
         if coordinator.rejoining or (was_asleep and coordinator.heartbeat.session_timeout_expired()):
             coordinator.request_rejoin()
         self._last_read = now
+
+    def _is_heartbeat_overdue(self) -> bool:
+        """Whether the coordinator owes an answer to the last heartbeat: kafka-python then spins, and each turn leaves
+        callbacks at the fetch that is under way, 100 MB in half a minute.
+        """
+        coordinator = self._consumer._coordinator
+        sent = max(coordinator.heartbeat.last_send, coordinator.heartbeat.last_reset)
+        return bool(coordinator.stable()) and time.monotonic() - sent > HEARTBEAT_INTERVAL_S + _HEARTBEAT_GRACE_S
 
     def _wait_after(self, error: Exception) -> None:
         fault = translate(error, "reading")
@@ -252,7 +269,7 @@ class _Listener(kafka.AsyncConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _commit(self, revoked: Collection[Any]) -> None:
         offsets = self._source._on_revoked([Partition(*tp) for tp in revoked])
-        if not offsets or self._source._is_other_topic():
+        if not offsets or self._source._is_unheard or self._source._is_other_topic():
             return
         consumer = self._source._consumer
         try:

@@ -145,7 +145,9 @@ class PubSub:
                 self._settled.wait(0.1)
 
     def _listen(self) -> None:
-        self._silence.note(self._unsettled > 0 and time.monotonic() - self._last_settled > SILENCE_S)
+        # A write that has failed is settled, but no sign that anything is acknowledged again.
+        if not self._failures:
+            self._silence.note(self._unsettled > 0 and time.monotonic() - self._last_settled > SILENCE_S)
 
     def _diagnose(self) -> None:
         """Ask now and then why nothing is acknowledged; raises EdgeError when no waiting mends it."""

@@ -25,6 +25,7 @@ class StrangeConsumer:
         self.rejoining = False
         self.rejoins_requested = 0
         self.hears_nothing = False
+        self.last_send = self.last_reset = time.monotonic()
         self._cluster = self._manager = self._fetcher = self._coordinator = self.heartbeat = self
 
     def topic_id(self, topic: str) -> str:
@@ -32,6 +33,9 @@ class StrangeConsumer:
 
     def session_timeout_expired(self) -> bool:
         return self.hears_nothing
+
+    def stable(self) -> bool:
+        return True
 
     def request_rejoin(self) -> None:
         self.rejoins_requested += 1
@@ -92,7 +96,19 @@ def test_a_busy_loop_inside_the_client_is_kept_short_until_it_ends() -> None:
     consumer.is_busy = False
     for _ in range(2):
         cluster.source.read(500, 0.1)
-    assert consumer.timeouts_ms == [100, 100, 50, 50, 50, 100]
+    assert consumer.timeouts_ms == [100, 100, 20, 20, 20, 100]
+
+
+def test_a_heartbeat_that_is_not_answered_is_the_same() -> None:
+    cluster = Cluster()
+    (consumer,) = cluster.consumers
+    consumer.last_send = consumer.last_reset = time.monotonic() - 3.0
+    for _ in range(2):
+        cluster.source.read(500, 0.1)
+    consumer.last_send = time.monotonic()
+    for _ in range(2):
+        cluster.source.read(500, 0.1)
+    assert consumer.timeouts_ms == [100, 20, 20, 100]
 
 
 def test_a_poll_of_a_moment_is_no_busy_loop_however_busy_it_is() -> None:

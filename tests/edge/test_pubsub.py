@@ -1,11 +1,15 @@
 """The ten-line API on the in-memory client; on a real broker it is in tests/system."""
 
+import logging
+
 import pytest
 
+from edge import outage
+from edge import pubsub as pubsub_module
 from edge.errors import BrokerUnavailableError, NotAuthorisedError
 from edge.memory_client import MemoryClient, MemorySink
 from edge.pubsub import PubSub
-from edge.records import Partition
+from edge.records import OnDone, Partition
 
 
 def test_what_is_written_is_read_in_order_and_committed() -> None:
@@ -67,3 +71,23 @@ def test_credentials_that_are_revoked_end_the_wait_for_acknowledgements(monkeypa
     pubsub._next_look, client.fault = 0.0, NotAuthorisedError("revoked")
     with pytest.raises(NotAuthorisedError, match="revoked"):
         pubsub.flush()
+
+
+def test_a_failed_write_does_not_end_a_silence(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(pubsub_module, "SILENCE_S", 0.0)
+    monkeypatch.setattr(outage, "PATIENCE_S", 0.0)
+    caplog.set_level(logging.INFO, "edge")
+    client = MemoryClient()
+    waiting: list[OnDone] = []
+    monkeypatch.setattr(MemorySink, "write", lambda *arguments: waiting.append(arguments[-1]))
+    pubsub = PubSub(client)
+    pubsub.write("t", b"1")
+    with pytest.raises(BrokerUnavailableError, match="not acknowledged in time"):
+        pubsub.flush(0.0)
+    assert "acknowledges nothing" in caplog.text
+    waiting[0](BrokerUnavailableError("given up"))
+    with pytest.raises(BrokerUnavailableError, match="given up"):
+        pubsub.flush()
+    assert "acknowledges again" not in caplog.text

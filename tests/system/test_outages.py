@@ -205,6 +205,25 @@ def test_a_second_signal_ends_a_drain_at_once(broker: LocalKafka, samples: Image
             broker.resume()
 
 
+def test_a_broker_that_hangs_does_not_hold_up_the_end(broker: LocalKafka, samples: Images) -> None:
+    wire = wire_on(broker)
+    wire.create()
+    options = [*wire.classifier, "--commit-interval", "600", "--drain-timeout", "0"]
+    with Process("edge.classifier", *options) as classifier:
+        # Of these, the first turn's are committed at once.
+        for count in (10, 20):
+            wire.send(requests(samples, 10))
+            wait_until(lambda: len(wire.predicted()) == count, "the predictions")  # noqa: B023 it is over by then
+        broker.pause()
+        try:
+            asked = time.monotonic()
+            assert classifier.terminate() == 0
+            assert time.monotonic() - asked < 10
+        finally:
+            broker.resume()
+    assert "the last commit failed" in classifier.log
+
+
 def senders() -> list[str]:
     """The threads of this process that write to Kafka."""
     return [thread.name for thread in threading.enumerate() if "producer" in thread.name]
