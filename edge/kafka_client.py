@@ -15,6 +15,7 @@ from edge.kafka_errors import missing_right, translate
 from edge.kafka_scan import scan
 from edge.kafka_sink import KafkaSink, KafkaTransactionalSink
 from edge.kafka_source import HEARTBEAT_INTERVAL_S, SESSION_TIMEOUT_MS, KafkaSource
+from edge.outage import Retry
 from edge.probe import find_fault
 from edge.records import OnRevoked, Partition, Record, Right
 from edge.security import Security
@@ -53,6 +54,7 @@ class KafkaClient:
         security: Security | None = None,
     ) -> None:
         self._max_poll_interval_ms = max_poll_interval_ms
+        self._broker_wait_s = broker_wait_s
         self._servers = [server.strip() for server in bootstrap_servers.split(",")]
         self._security = security or Security()
         self._options = {**_CONNECTION, **_security_options(self._security)}
@@ -61,7 +63,22 @@ class KafkaClient:
         self._wait_for_broker(broker_wait_s)
 
     def create_topic(self, name: str, partitions: int, config: Mapping[str, str], right: Right | None = None) -> bool:
-        """Create a topic; False when it was there already, which `config` then does not change."""
+        """Create a topic; False when it was there already, which `config` then does not change.
+
+        Raises: BrokerUnavailableError when the cluster did not answer in the time that a broker is waited for.
+        """
+        deadline, retry = time.monotonic() + self._broker_wait_s, Retry()
+        while True:
+            try:
+                return self._create_topic(name, partitions, config, right)
+            except BrokerUnavailableError:
+                retry.failed()
+                if time.monotonic() >= deadline:
+                    raise
+                if self._stop.wait(retry.wait_s):
+                    raise StoppedError("stopped while connecting to Kafka") from None
+
+    def _create_topic(self, name: str, partitions: int, config: Mapping[str, str], right: Right | None) -> bool:
         admin = self._connect(kafka.KafkaAdminClient)
         new = {name: {"num_partitions": partitions, "configs": dict(config)}}
         doing = f"looking for the topic {name!r}"

@@ -10,6 +10,7 @@ import click
 from bench.apps import unwind_on_sigterm
 from edge import cli
 from edge.classifier import AT_LEAST_ONCE, EXACTLY_ONCE
+from edge.delivery import COMMIT_INTERVAL_S
 from tests.faults import report
 from tests.faults.cluster import Cluster
 from tests.faults.experiment import Plan, run
@@ -50,7 +51,7 @@ class Faults(click.ParamType[tuple[Injections, ...]]):
 @click.option("--seed", type=int, default=1, help="Of the moments of faults, and of the order of images.")
 @click.option("--named/--unnamed", default=True, help="Whether classifiers have an --instance-id.")
 @click.option("--nodes", type=click.Choice(["1", "3"]), default="1", help="Brokers.")
-@click.option("--commit-interval", type=float, help="Of each classifier, in seconds.  [default: its own]")
+@click.option("--commit-interval", type=float, default=COMMIT_INTERVAL_S, help="Of each classifier, in seconds.")
 @click.option(
     "--json", "json_path", type=click.Path(path_type=Path, dir_okay=False), help="The result goes there, too."
 )
@@ -66,7 +67,7 @@ def main(
     seed: int,
     named: bool,
     nodes: str,
-    commit_interval: float | None,
+    commit_interval: float,
     json_path: Path | None,
     options: tuple[str, ...],
 ) -> None:

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from edge.classifier import AT_LEAST_ONCE, COMMIT_INTERVALS_S, EXACTLY_ONCE
-from edge.delivery import MAX_IN_FLIGHT
+from edge.classifier import AT_LEAST_ONCE, EXACTLY_ONCE
+from edge.delivery import COMMIT_INTERVAL_S, MAX_IN_FLIGHT
 from edge.images import load_images
 from edge.model import load_model
 from tests.faults.checker import Verdict, check
@@ -38,7 +38,7 @@ class Plan:
     keys: int = 4
     seed: int = 1
     named: bool = True
-    commit_interval_s: float | None = None
+    commit_interval_s: float = COMMIT_INTERVAL_S
     options: tuple[str, ...] = ()
 
     @property
@@ -73,13 +73,11 @@ class Plan:
         if self.delivery == EXACTLY_ONCE:
             return 0
         crashes = sum(fault.count for fault in self.faults if fault.name != POISON)
-        interval_s = self.commit_interval_s or COMMIT_INTERVALS_S[self.delivery]
-        return int(crashes * (self.rate_per_s * interval_s + MAX_IN_FLIGHT))
+        return int(crashes * (self.rate_per_s * self.commit_interval_s + MAX_IN_FLIGHT))
 
     def classifier_options(self) -> list[str]:
         """Beside those of every classifier."""
-        interval = [] if self.commit_interval_s is None else ["--commit-interval", str(self.commit_interval_s)]
-        return ["--delivery", self.delivery, *interval, *self.options]
+        return ["--delivery", self.delivery, "--commit-interval", str(self.commit_interval_s), *self.options]
 
 
 @dataclass(frozen=True)
