@@ -1,6 +1,5 @@
-"""Bytes to requests, results to bytes: the wire format of requests, predictions and dead letters."""
+"""Bytes to requests, results to bytes: the wire format of requests and predictions."""
 
-import hashlib
 import json
 import math
 import sys
@@ -30,19 +29,11 @@ REQUEST_TOPIC_CONFIG = {"compression.type": "uncompressed"}
 MAX_COPIED_BYTES = 16 * 1024
 """What the key, and all headers together, may hold that are copied from request to prediction."""
 
-ERRORS = "__connect.errors."
-DEAD_LETTER = "dead-letter-"
-"""How the headers begin that a dead letter has on top of its record's."""
-VALUE_BYTES, VALUE_SHA256 = DEAD_LETTER + "value-bytes", DEAD_LETTER + "value-sha256"
-NULL_VALUE, DROPPED_HEADERS = DEAD_LETTER + "null-value", DEAD_LETTER + "dropped-headers"
-DROPPED_KEY_BYTES = DEAD_LETTER + "dropped-key-bytes"
-
 PREDICTION_LIMITS = jsontext.Limits(bytes=256 * 1024, depth=8, values=256 * 1024)
 """A prediction repeats the request's id, which may have MAX_COPIED_BYTES, and up to six times as many when escaped."""
 
 _COPIED = frozenset({REQUEST_ID, CREATED_NS, TRUE_LABEL, "traceparent"})
 _JSON_BYTES_PER_NUMBER = 32
-_RECORD_OVERHEAD = 128
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
@@ -186,43 +177,6 @@ def header(record: Record, name: str) -> str | None:
         if key == name and value is not None:
             return value.decode("utf-8", "replace")
     return None
-
-
-def encode_dead_letter(record: Record, error: Exception, max_bytes: int) -> Encoded:
-    """The record with the reason why it was not answered, in the headers that Kafka Connect uses.
-
-    What would exceed `max_bytes` goes without its value, then without its headers and key; size and SHA-256 of the
-    value stand in for it. kafka-python writes no null header, nor a record with neither key nor value: both become
-    empty, the latter marked with the header `dead-letter-null-value`.
-    """
-    reason = [
-        (ERRORS + "topic", record.partition.topic.encode()),
-        (ERRORS + "partition", str(record.partition.number).encode()),
-        (ERRORS + "offset", str(record.offset).encode()),
-        (ERRORS + "exception.class.name", type(error).__name__.encode()),
-        (ERRORS + "exception.message", str(error).encode()[:1000]),
-    ]
-    key, value = record.key, record.value
-    headers = [(name, content or b"") for name, content in record.headers]
-    if value is None and key is None:
-        value = b""
-        reason.append((NULL_VALUE, b"true"))
-    if value is not None and _size(key, value, [*headers, *reason]) > max_bytes:
-        reason.append((VALUE_BYTES, str(len(value)).encode()))
-        reason.append((VALUE_SHA256, hashlib.sha256(value).hexdigest().encode()))
-        value = b""
-    if _size(key, value, [*headers, *reason]) > max_bytes:
-        reason.append((DROPPED_HEADERS, str(len(headers)).encode()))
-        headers = []
-    if _size(key, value, [*headers, *reason]) > max_bytes:
-        reason.append((DROPPED_KEY_BYTES, str(len(key or b"")).encode()))
-        key, value = None, b""
-    return Encoded(key, value, [*headers, *reason])
-
-
-def _size(key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]) -> int:
-    texts = sum(len(name.encode()) + len(content) + 10 for name, content in headers)
-    return _RECORD_OVERHEAD + len(key or b"") + len(value or b"") + texts
 
 
 def _known_headers(record: Record) -> tuple[list[tuple[str, bytes]], str]:

@@ -1,17 +1,26 @@
-"""A dead letter read back: what its headers say, and whether its record can be sent once more."""
+"""Dead letters, written and read back: why a record was not answered, and whether it can be sent once more."""
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from edge.codec import DEAD_LETTER, DROPPED_HEADERS, DROPPED_KEY_BYTES, ERRORS, NULL_VALUE, VALUE_BYTES, header
+from edge.codec import Encoded, header
 from edge.recordbatch import RAW
 from edge.records import Headers, Record
 
+ERRORS = "__connect.errors."
+DEAD_LETTER = "dead-letter-"
+"""How the headers begin that a dead letter has on top of its record's."""
+VALUE_BYTES, VALUE_SHA256 = DEAD_LETTER + "value-bytes", DEAD_LETTER + "value-sha256"
+NULL_VALUE, DROPPED_HEADERS = DEAD_LETTER + "null-value", DEAD_LETTER + "dropped-headers"
+DROPPED_KEY_BYTES = DEAD_LETTER + "dropped-key-bytes"
 REPLAYED_FROM = DEAD_LETTER + "replayed-from"
 """Header of a replayed record: topic-partition-offset of its dead letter; if it is rejected again, this is kept."""
+
+_RECORD_OVERHEAD = 128
 
 
 @dataclass(frozen=True)
@@ -115,3 +124,40 @@ def hex_line(start: int, data: bytes) -> str:
     """Sixteen bytes of a value as hexdump prints them."""
     text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in data)
     return f"{start:08x}  {data.hex(' '):<47}  {text}"
+
+
+def encode_dead_letter(record: Record, error: Exception, max_bytes: int) -> Encoded:
+    """The record with the reason why it was not answered, in the headers that Kafka Connect uses.
+
+    What would exceed `max_bytes` goes without its value, then without its headers and key; size and SHA-256 of the
+    value stand in for it. kafka-python writes no null header, nor a record with neither key nor value: both become
+    empty, the latter marked with the header `dead-letter-null-value`.
+    """
+    reason = [
+        (ERRORS + "topic", record.partition.topic.encode()),
+        (ERRORS + "partition", str(record.partition.number).encode()),
+        (ERRORS + "offset", str(record.offset).encode()),
+        (ERRORS + "exception.class.name", type(error).__name__.encode()),
+        (ERRORS + "exception.message", str(error).encode()[:1000]),
+    ]
+    key, value = record.key, record.value
+    headers = [(name, content or b"") for name, content in record.headers]
+    if value is None and key is None:
+        value = b""
+        reason.append((NULL_VALUE, b"true"))
+    if value is not None and _size(key, value, [*headers, *reason]) > max_bytes:
+        reason.append((VALUE_BYTES, str(len(value)).encode()))
+        reason.append((VALUE_SHA256, hashlib.sha256(value).hexdigest().encode()))
+        value = b""
+    if _size(key, value, [*headers, *reason]) > max_bytes:
+        reason.append((DROPPED_HEADERS, str(len(headers)).encode()))
+        headers = []
+    if _size(key, value, [*headers, *reason]) > max_bytes:
+        reason.append((DROPPED_KEY_BYTES, str(len(key or b"")).encode()))
+        key, value = None, b""
+    return Encoded(key, value, [*headers, *reason])
+
+
+def _size(key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]) -> int:
+    texts = sum(len(name.encode()) + len(content) + 10 for name, content in headers)
+    return _RECORD_OVERHEAD + len(key or b"") + len(value or b"") + texts

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge.codec import Prediction, Request, decode_request, encode_dead_letter, encode_prediction
+from edge.codec import Prediction, Request, decode_request, encode_prediction
 from edge.delivery import Delivery
 from edge.errors import BadRequestError
+from edge.letter import encode_dead_letter
 from edge.model import Model
 from edge.progress import Ticket
 from edge.records import Record, Source

@@ -15,11 +15,11 @@ from edge.codec import (
     Prediction,
     decode_prediction,
     decode_request,
-    encode_dead_letter,
     encode_prediction,
 )
 from edge.contract import Contract
 from edge.errors import BadDataError, BadRequestError
+from edge.letter import encode_dead_letter
 from edge.records import Headers, Partition, Record
 
 CONTRACT = Contract("lenet", "image", "uint8", (28, 28, 1), "HWC", "probabilities", tuple("abcdefghij"))

@@ -6,10 +6,9 @@ import pytest
 from click import Context
 from click.testing import CliRunner
 
-from edge.codec import encode_dead_letter
 from edge.deadletter import main, read_moment
 from edge.errors import BadRequestError
-from edge.letter import DeadLetter, selected
+from edge.letter import DeadLetter, encode_dead_letter, selected
 from edge.records import Headers, Partition, Record
 from edge.rejections import kind_of
 
