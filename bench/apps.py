@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-from bench.errors import AppError
+from bench.errors import error_of
 from edge.cluster import Cluster, without_cluster
 from localkafka import LocalKafka
 
@@ -37,20 +37,20 @@ class App:
     def is_done_within(self, timeout_s: float) -> bool:
         """Wait for it to end by itself.
 
-        Raises: AppError when it failed.
+        Raises: EdgeError when it failed.
         """
         try:
             code = self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             return False
         if code != 0:
-            raise AppError(f"python -m {self.module} ended with exit code {code}")
+            raise error_of(self.module, code)
         return True
 
     def check(self) -> None:
-        """Raise AppError when it is no longer running."""
+        """Raise EdgeError when it is no longer running."""
         if self.process.poll() is not None:
-            raise AppError(f"python -m {self.module} ended early, with exit code {self.process.returncode}")
+            raise error_of(self.module, self.process.returncode)
 
     def stop(self) -> None:
         """End it with SIGTERM, and by force when that takes too long."""

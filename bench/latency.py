@@ -139,8 +139,8 @@ def table(report: dict[str, Any]) -> str:
 
 def _create(cluster: Cluster, topics: Topics) -> None:
     with cluster.connect() as pubsub:
-        pubsub.create_topic(topics.requests, 1, REQUEST_TOPIC_CONFIG)
-        pubsub.create_topic(topics.predictions)
+        pubsub.create_topic(topics.requests, 1, REQUEST_TOPIC_CONFIG, "WRITE")
+        pubsub.create_topic(topics.predictions, right="READ")
 
 
 def _options(topics: Topics, model: Path, run: str, delivery: str) -> list[str]:

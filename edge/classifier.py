@@ -10,7 +10,7 @@ import click
 from edge import cli
 from edge.cluster import Cluster
 from edge.codec import REQUEST_TOPIC_CONFIG
-from edge.delivery import AtLeastOnce, Delivery
+from edge.delivery import COMMIT_INTERVAL_S, AtLeastOnce, Delivery
 from edge.model import load_model
 from edge.records import Client
 from edge.service import Options, Service
@@ -19,7 +19,6 @@ from edge.transactions import TRANSACTION_TIMEOUT_S, ExactlyOnce
 log = logging.getLogger(__name__)
 
 AT_LEAST_ONCE, EXACTLY_ONCE = "at-least-once", "exactly-once"
-COMMIT_INTERVALS_S = {AT_LEAST_ONCE: 0.1, EXACTLY_ONCE: 0.05}
 
 delivery_option = cli.option(
     "DELIVERY",
@@ -79,8 +78,9 @@ def check_sha256(_: click.Context, __: click.Parameter, value: str | None) -> st
     "COMMIT_INTERVAL",
     "--commit-interval",
     type=cli.Finite(min=0.01),
+    default=COMMIT_INTERVAL_S,
     metavar="SECONDS",
-    help="How often offsets, or transactions, are committed.  [default: 0.1; exactly-once: 0.05]",
+    help="How often offsets, or transactions, are committed.",
 )
 @cli.option(
     "DRAIN_TIMEOUT",
@@ -105,7 +105,7 @@ def main(
     instance_id: str | None,
     max_batch: int,
     max_dead_letter_bytes: int,
-    commit_interval: float | None,
+    commit_interval: float,
     drain_timeout: float,
     partitions: int,
     cluster: Cluster,
@@ -119,7 +119,7 @@ def main(
         raise click.UsageError("the topics of requests, predictions and dead letters must differ")
     if delivery == EXACTLY_ONCE and instance_id is None:
         raise click.UsageError("--delivery exactly-once needs --instance-id: a name for this process that it keeps")
-    if delivery == EXACTLY_ONCE and commit_interval is not None and commit_interval > TRANSACTION_TIMEOUT_S / 2:
+    if delivery == EXACTLY_ONCE and commit_interval > TRANSACTION_TIMEOUT_S / 2:
         raise click.UsageError(f"exactly-once needs a --commit-interval of at most {TRANSACTION_TIMEOUT_S / 2:.0f} s")
     stop = cli.stop_on_signals()
     served = load_model(model, contract, model_sha256)
@@ -129,7 +129,7 @@ def main(
     pubsub.create_topic(prediction_topic, partitions, right="WRITE")
     pubsub.create_topic(dead_letter_topic, 1, right="WRITE")
     name = f"{group}.{instance_id}"
-    guarantee = _guarantee(pubsub.client, delivery, name, commit_interval or COMMIT_INTERVALS_S[delivery])
+    guarantee = _guarantee(pubsub.client, delivery, name, commit_interval)
     source = pubsub.client.open_source(request_topic, group, guarantee.on_revoked)
     guarantee.attach(source)
     service = Service(

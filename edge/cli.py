@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 
 import click
 
-from edge.cluster import Cluster
-from edge.errors import EXIT_INTERNAL, ConfigurationError
-from edge.security import MECHANISMS, PROTOCOLS, Secret, Security, read_secret
+from edge.cluster import Cluster, security_of
+from edge.errors import EXIT_INTERNAL
+from edge.security import MECHANISMS, PROTOCOLS, Security
 
 log = logging.getLogger(__name__)
 
@@ -150,7 +150,7 @@ def cluster_or_own(command: Command) -> Callable[..., Any]:
 def _with_cluster(command: Command, servers_help: str, **servers: Any) -> Callable[..., Any]:
     @functools.wraps(command)
     def collapse(*args: Any, bootstrap_servers: str | None, broker_wait: float, **rest: Any) -> Any:
-        security = _security(**{name: rest.pop(name) for name in inspect.signature(_security).parameters})
+        security = security_of(**{name: rest.pop(name) for name in inspect.signature(security_of).parameters})
         if bootstrap_servers is None:
             if security != Security():
                 raise click.UsageError("what secures a connection needs --bootstrap-servers, too")
@@ -171,38 +171,6 @@ def _with_cluster(command: Command, servers_help: str, **servers: Any) -> Callab
     for decorate in (*reversed(_CLUSTER_OPTIONS), named):
         result = decorate(result)
     return result
-
-
-def _security(
-    security_protocol: str | None,
-    tls_ca: Path | None,
-    tls_certificate: Path | None,
-    tls_key: Path | None,
-    tls_key_password_file: Path | None,
-    sasl_mechanism: str,
-    sasl_username: str | None,
-    sasl_password_file: Path | None,
-) -> Security:
-    is_tls = tls_ca or tls_certificate or tls_key
-    # A password is never sent without TLS unless somebody has asked for it by name.
-    derived = "SASL_SSL" if sasl_username is not None else "SSL" if is_tls else "PLAINTEXT"
-    return Security(
-        protocol=security_protocol or derived,
-        ca=tls_ca,
-        certificate=tls_certificate,
-        key=tls_key,
-        key_password=_secret("EDGE_TLS_KEY_PASSWORD", "--tls-key-password-file", tls_key_password_file),
-        mechanism=sasl_mechanism,
-        username=sasl_username,
-        password=_secret("EDGE_SASL_PASSWORD", "--sasl-password-file", sasl_password_file),
-    )
-
-
-def _secret(variable: str, option_name: str, path: Path | None) -> Secret | None:
-    value = os.environ.get(variable)
-    if value is not None and path is not None:
-        raise ConfigurationError(f"both {variable} and {option_name} give a password: leave one of them out")
-    return read_secret(path) if path is not None else None if value is None else Secret(value)
 
 
 def group(default: str) -> Callable[[Command], Command]:

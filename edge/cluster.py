@@ -1,11 +1,14 @@
 """Which cluster an app works on, and how it is reached: one value, which can be handed on to another process."""
 
+import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from edge.errors import ConfigurationError
 from edge.pubsub import PubSub, connect
-from edge.security import Security
+from edge.security import Secret, Security, read_secret
 
 
 @dataclass(frozen=True)
@@ -42,3 +45,40 @@ def without_cluster(environment: Mapping[str, str]) -> dict[str, str]:
     """An environment without what names or secures a cluster."""
     own = ("EDGE_BOOTSTRAP_SERVERS", "EDGE_BROKER_WAIT", "EDGE_SECURITY_", "EDGE_TLS_", "EDGE_SASL_")
     return {name: value for name, value in environment.items() if not name.startswith(own)}
+
+
+def security_of(
+    security_protocol: str | None,
+    tls_ca: Path | None,
+    tls_certificate: Path | None,
+    tls_key: Path | None,
+    tls_key_password_file: Path | None,
+    sasl_mechanism: str,
+    sasl_username: str | None,
+    sasl_password_file: Path | None,
+) -> Security:
+    """What the options of those names come to; a password can also come from the environment, by itself.
+
+    Raises: ConfigurationError for options that do not fit together, or a file that holds no password.
+    """
+    is_tls = tls_ca or tls_certificate or tls_key
+    # A password is never sent without TLS unless somebody has asked for it by name.
+    derived = "SASL_SSL" if sasl_username is not None else "SSL" if is_tls else "PLAINTEXT"
+    return Security(
+        protocol=security_protocol or derived,
+        ca=tls_ca,
+        certificate=tls_certificate,
+        key=tls_key,
+        key_password=_secret("EDGE_TLS_KEY_PASSWORD", "--tls-key-password-file", tls_key_password_file),
+        mechanism=sasl_mechanism,
+        username=sasl_username,
+        password=_secret("EDGE_SASL_PASSWORD", "--sasl-password-file", sasl_password_file),
+    )
+
+
+def _secret(variable: str, option_name: str, path: Path | None) -> Secret | None:
+    # As with the options, an empty variable is one that is not set.
+    value = os.environ.get(variable) or None
+    if value is not None and path is not None:
+        raise ConfigurationError(f"both {variable} and {option_name} give a password: leave one of them out")
+    return read_secret(path) if path is not None else None if value is None else Secret(value)

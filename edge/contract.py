@@ -27,7 +27,7 @@ MAX_LABELS = 100_000
 MAX_TEXT = 1000
 """Characters of a name or a label, which are on each prediction."""
 
-LIMITS = jsontext.Limits(bytes=128 * 1024 * 1024, depth=8, values=2_000_000)
+LIMITS = jsontext.Limits(bytes=32 * 1024 * 1024, depth=8, values=2_000_000)
 """Of a contract's JSON: a few golden images, and a probability for each label of each."""
 
 T = TypeVar("T")

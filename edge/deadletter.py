@@ -1,6 +1,5 @@
 """Looks at dead letters, and sends them once more: `python -m edge.deadletter list`, `show` and `replay`."""
 
-import json
 import re
 import sys
 from collections import Counter
@@ -13,14 +12,14 @@ import click
 
 from edge import cli
 from edge.cluster import Cluster
-from edge.codec import ERRORS
-from edge.errors import BadDataError
-from edge.letter import REPLAYED_FROM, DeadLetter, selected
+from edge.errors import BadDataError, EdgeError
+from edge.letter import REPLAYED_FROM, DeadLetter, details, hex_line, selected, to_json, to_line
 from edge.pubsub import PubSub
 from edge.records import Partition
 from edge.rejections import kind_of
 
 SHOWN_BYTES = 512
+MAX_UNSETTLED_BYTES = 16 * 1024 * 1024
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -63,7 +62,7 @@ def selection(command: cli.Command) -> cli.Command:
     return reason(since(command))
 
 
-@click.group()
+@click.group(epilog="Example: python -m edge.deadletter list --summary")
 def main() -> None:
     """Look into the dead-letter topic, and send what is mended once more."""
 
@@ -89,19 +88,19 @@ def list_letters(
     if summary and as_json:
         raise click.UsageError("--summary and --json exclude each other")
     kinds: Counter[str] = Counter()
-    examples: dict[str, DeadLetter] = {}
+    examples: dict[str, str] = {}
     with cluster.connect(cli.stop_on_signals()) as pubsub, closing(pubsub.client.scan(dead_letter_topic)) as records:
         for count, letter in enumerate(selected(records, reason, since), 1):
             if summary:
                 kind = kind_of(letter.reason)
                 kinds[kind] += 1
-                examples.setdefault(kind, letter)
+                examples.setdefault(kind, f"{letter.reason}  (such as {letter.id})")
             else:
-                click.echo(_json(letter) if as_json else _line(letter))
+                click.echo(to_json(letter) if as_json else cli.printable(to_line(letter)))
             if count == limit:
                 break
     for kind, count in kinds.most_common():
-        click.echo(cli.printable(f"{count:8}  {examples[kind].reason}  (such as {examples[kind].id})"))
+        click.echo(cli.printable(f"{count:8}  {examples[kind]}"))
 
 
 @main.command()
@@ -114,7 +113,7 @@ def show(place: Place, output: IO[bytes] | None, dead_letter_topic: str, cluster
     """Show a dead letter's reason, its record's headers and value."""
     with cluster.connect(cli.stop_on_signals()) as pubsub:
         letter = _find(pubsub, dead_letter_topic, place)
-    for line in _details(letter):
+    for line in details(letter):
         click.echo(cli.printable(line))
     value = letter.record.value or b""
     if output is not None:
@@ -122,7 +121,7 @@ def show(place: Place, output: IO[bytes] | None, dead_letter_topic: str, cluster
         click.echo(f"{len(value)} bytes written to {output.name}")
         return
     for start in range(0, min(len(value), SHOWN_BYTES), 16):
-        click.echo(_dump(start, value[start : start + 16]))
+        click.echo(hex_line(start, value[start : start + 16]))
     if len(value) > SHOWN_BYTES:
         click.echo(f"and {len(value) - SHOWN_BYTES} bytes more: --output FILE writes them all")
 
@@ -155,25 +154,13 @@ def replay(
         raise click.UsageError("--to names the topic of the dead letters itself")
     if places and (reason is not None or since is not None):
         raise click.UsageError("name dead letters, or select them by --reason and --since, but not both")
-    stop = cli.stop_on_signals()
-    with cluster.connect(stop) as pubsub:
-        if not (dry_run or yes) and sys.stdin.isatty():
-            count = sum(1 for _ in _chosen(pubsub, dead_letter_topic, places, reason, since))
-            click.confirm(f"Replay {count} dead letters?", abort=True)
-        replayed = refused = 0
-        for letter in _chosen(pubsub, dead_letter_topic, places, reason, since):
-            topic = to or letter.said("topic")
-            obstacle = letter.obstacle or ("it names no topic: --to does" if not topic else None)
-            if obstacle is not None or topic is None:
-                refused += 1
-                click.echo(cli.printable(f"{letter.id} is not replayed: {obstacle}"), err=True)
-                continue
-            if dry_run:
-                click.echo(cli.printable(f"{letter.id} would go to {topic}"))
-            else:
-                _write(pubsub, topic, letter)
-            replayed += 1
-        pubsub.flush()
+    choice = (dead_letter_topic, places, reason, since)
+    if not (dry_run or yes) and sys.stdin.isatty():
+        with cluster.connect() as pubsub:
+            count = sum(1 for _ in _chosen(pubsub, *choice))
+        click.confirm(f"Replay {count} dead letters?", abort=True)
+    with cluster.connect(cli.stop_on_signals()) as pubsub:
+        replayed, refused = _replay(pubsub, _chosen(pubsub, *choice), to, dry_run)
     click.echo(f"{replayed} dead letters {'would be replayed' if dry_run else 'replayed and acknowledged'}")
     if refused:
         raise BadDataError(f"{refused} dead letters cannot be replayed: the lines above say why")
@@ -183,10 +170,42 @@ def _chosen(
     pubsub: PubSub, topic: str, places: tuple[Place, ...], reason: str | None, since: datetime | None
 ) -> Iterator[DeadLetter]:
     if places:
-        yield from (_find(pubsub, topic, place) for place in places)
+        yield from [_find(pubsub, topic, place) for place in places]
         return
     with closing(pubsub.client.scan(topic)) as records:
         yield from selected(records, reason, since)
+
+
+def _replay(pubsub: PubSub, letters: Iterator[DeadLetter], to: str | None, is_dry: bool) -> tuple[int, int]:
+    """Write what can be written; returns how many were, and how many were refused."""
+    replayed = refused = unsettled_bytes = 0
+    known: set[str] = set()
+    try:
+        for letter in letters:
+            topic = to or letter.said("topic")
+            if topic is None or letter.obstacle is not None:
+                refused += 1
+                reason = letter.obstacle or "it names no topic, --to does"
+                click.echo(cli.printable(f"{letter.id} is not replayed: {reason}"), err=True)
+                continue
+            if topic not in known:
+                _check_topic(pubsub, topic)
+                known.add(topic)
+            replayed += 1
+            if is_dry:
+                click.echo(cli.printable(f"{letter.id} would go to {topic}"))
+                continue
+            _write(pubsub, topic, letter)
+            unsettled_bytes += len(letter.record.value or b"")
+            if unsettled_bytes > MAX_UNSETTLED_BYTES:
+                pubsub.flush()
+                unsettled_bytes = 0
+        pubsub.flush()
+    except EdgeError:
+        if replayed and not is_dry:
+            click.echo(f"of {replayed} dead letters written, not all were acknowledged", err=True)
+        raise
+    return replayed, refused
 
 
 def _find(pubsub: PubSub, topic: str, place: Place) -> DeadLetter:
@@ -197,49 +216,16 @@ def _find(pubsub: PubSub, topic: str, place: Place) -> DeadLetter:
     return DeadLetter(record)
 
 
+def _check_topic(pubsub: PubSub, topic: str) -> None:
+    """Raises ConfigurationError at once when there is no such topic; a producer would wait for it to come."""
+    for _ in pubsub.client.scan(topic, {}):
+        pass
+
+
 def _write(pubsub: PubSub, topic: str, letter: DeadLetter) -> None:
     record = letter.record
     place = f"{record.partition.topic}-{record.partition.number}-{record.offset}"
     pubsub.write(topic, record.value, record.key, [*letter.headers, (REPLAYED_FROM, place.encode())])
-
-
-def _json(letter: DeadLetter) -> str:
-    key = letter.record.key
-    document = {
-        "id": letter.id,
-        "time": letter.time.isoformat(timespec="milliseconds"),
-        **{part: letter.said(part) for part in ("topic", "partition", "offset")},
-        "reason": letter.reason,
-        "key": None if key is None else key.decode("utf-8", "backslashreplace"),
-        "bytes": letter.value_bytes,
-        "obstacle": letter.obstacle,
-    }
-    return json.dumps(document)
-
-
-def _line(letter: DeadLetter) -> str:
-    key = "-" if letter.record.key is None else letter.record.key[:32].decode("utf-8", "backslashreplace")
-    time = letter.time.isoformat(timespec="seconds").replace("+00:00", "Z")
-    return cli.printable(
-        f"{letter.id:<8} {time}  {letter.origin}  {letter.value_bytes:>7} bytes  {key}  {letter.reason}"
-    )
-
-
-def _details(letter: DeadLetter) -> Iterator[str]:
-    yield f"dead letter  {letter.id}, written {letter.time.isoformat(timespec='milliseconds')}"
-    yield f"record       {letter.origin}"
-    yield f"reason       {letter.reason}"
-    yield f"replay       {letter.obstacle or 'possible'}"
-    yield f"key          {letter.record.key!r}"
-    for name, content in letter.record.headers:
-        if not name.startswith(ERRORS):
-            yield f"header       {name}: {content!r}"
-    yield f"value        {letter.value_bytes} bytes" + ("" if letter.record.value else ", none of them here")
-
-
-def _dump(start: int, data: bytes) -> str:
-    text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in data)
-    return f"{start:08x}  {data.hex(' '):<47}  {text}"
 
 
 if __name__ == "__main__":

@@ -16,9 +16,10 @@ log = logging.getLogger(__name__)
 
 REVOKE_WAIT_S = 1.0
 STALL_S = 5.0
+COMMIT_INTERVAL_S = 0.05
 MAX_IN_FLIGHT = 10_000
 MAX_IN_FLIGHT_BYTES = 64 * 1024 * 1024
-MAX_UNCOMMITTED = 500
+MAX_UNCOMMITTED = 100
 """So many answered records are committed without waiting for the interval: they bound what a crash repeats."""
 
 
@@ -68,22 +69,25 @@ class AtLeastOnce:
     def __init__(
         self,
         open_sink: Callable[[], Sink],
-        commit_interval_s: float = 0.1,
+        commit_interval_s: float = COMMIT_INTERVAL_S,
         max_in_flight: int = MAX_IN_FLIGHT,
         max_in_flight_bytes: int = MAX_IN_FLIGHT_BYTES,
     ) -> None:
         self._open_sink = open_sink
-        self._sink: Sink | None = open_sink()
+        self._sink: Sink | None = None
         self._source: Source | None = None
         self._interval_s = commit_interval_s
         self._max_in_flight = max_in_flight
         self._max_bytes = max_in_flight_bytes
         self._ledger = Ledger()
         self._commits = Outage("commits fail and will be repeated", "commits go on")
-        self._writes = Outage("writes fail and will be repeated by new producers", "writes go on")
+        self._writes = Outage("answers cannot be written, trying again", "answers are written again")
         self._committing_since: float | None = None
         self._next_commit = 0.0
         self._retry = Retry()
+        self._reopen()
+        if self._sink is not None:
+            self._retry.succeeded()
 
     def attach(self, source: Source) -> None:
         """Name the source whose offsets are committed."""
@@ -131,6 +135,8 @@ class AtLeastOnce:
             self._ledger.collect()
             if self._ledger.failure is not None:
                 self._start_again(self._ledger.failure)
+            if self._ledger.silence_s > STALL_S:
+                self._writes.note(True, "no acknowledgement")
             is_due = time.monotonic() >= self._next_commit or self._ledger.uncommitted >= MAX_UNCOMMITTED
             due = self._ledger.due() if is_due and self._committing_since is None else {}
             if self._committing_since is not None and time.monotonic() - self._committing_since > STALL_S:
@@ -147,7 +153,9 @@ class AtLeastOnce:
         deadline = time.monotonic() + timeout_s
         with self._ledger.lock:
             self._ledger.wait(self._ledger.partitions, deadline)
-            due, pending = self._ledger.due(), self._ledger.pending()
+            due, pending, failure = self._ledger.due(), self._ledger.pending(), self._ledger.failure
+        if failure is not None:
+            log.warning("the last answers could not be written (%s)", failure)
         if due and self._source is not None:
             self._source.commit_now(due, max(1.0, deadline - time.monotonic()))
         return pending

@@ -11,7 +11,7 @@ _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a document may have; each comma and each opening bracket, even in a text, counts as one of `values`."""
+    """What a document may have; each comma, opening bracket and quotation mark, even in a text, is one of `values`."""
 
     bytes: int
     depth: int
@@ -26,7 +26,7 @@ def parse(text: bytes, limits: Limits) -> Any:
     """
     if len(text) > limits.bytes:
         raise ValueError(f"it has {len(text):,} bytes; at most {limits.bytes:,} are accepted")
-    if text.count(b",") + text.count(b"[") + text.count(b"{") > limits.values:
+    if sum(map(text.count, (b",", b"[", b"{", b'"'))) > limits.values:
         raise ValueError(f"it has more than {limits.values:,} values")
     if _is_deeper(text, limits.depth):
         raise ValueError(f"it nests deeper than {limits.depth} levels")
@@ -61,6 +61,9 @@ def _is_deeper(text: bytes, limit: int) -> bool:
                 return True
         elif token in b"]}":
             depth -= 1
+            if depth < 0:
+                # No parser goes on from here.
+                return False
     return False
 
 

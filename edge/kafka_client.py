@@ -14,7 +14,8 @@ from edge.errors import BrokerUnavailableError, EdgeError, NotAuthorisedError, S
 from edge.kafka_errors import missing_right, translate
 from edge.kafka_scan import scan
 from edge.kafka_sink import KafkaSink, KafkaTransactionalSink
-from edge.kafka_source import HEARTBEAT_INTERVAL_S, KafkaSource
+from edge.kafka_source import HEARTBEAT_INTERVAL_S, SESSION_TIMEOUT_MS, KafkaSource
+from edge.outage import Retry
 from edge.probe import find_fault
 from edge.records import OnRevoked, Partition, Record, Right
 from edge.security import Security
@@ -23,7 +24,6 @@ from edge.transactions import TRANSACTION_TIMEOUT_S
 log = logging.getLogger(__name__)
 
 BROKER_WAIT_S = 30.0
-SESSION_TIMEOUT_MS = 6_000
 MAX_POLL_INTERVAL_MS = 300_000
 _BOOTSTRAP_TIMEOUT_MS = 10_000
 _PROBE_S = 0.3
@@ -54,6 +54,7 @@ class KafkaClient:
         security: Security | None = None,
     ) -> None:
         self._max_poll_interval_ms = max_poll_interval_ms
+        self._broker_wait_s = broker_wait_s
         self._servers = [server.strip() for server in bootstrap_servers.split(",")]
         self._security = security or Security()
         self._options = {**_CONNECTION, **_security_options(self._security)}
@@ -62,7 +63,22 @@ class KafkaClient:
         self._wait_for_broker(broker_wait_s)
 
     def create_topic(self, name: str, partitions: int, config: Mapping[str, str], right: Right | None = None) -> bool:
-        """Create a topic; False when it was there already, which `config` then does not change."""
+        """Create a topic; False when it was there already, which `config` then does not change.
+
+        Raises: BrokerUnavailableError when the cluster did not answer in the time that a broker is waited for.
+        """
+        deadline, retry = time.monotonic() + self._broker_wait_s, Retry()
+        while True:
+            try:
+                return self._create_topic(name, partitions, config, right)
+            except BrokerUnavailableError:
+                retry.failed()
+                if time.monotonic() >= deadline:
+                    raise
+                if self._stop.wait(retry.wait_s):
+                    raise StoppedError("stopped while connecting to Kafka") from None
+
+    def _create_topic(self, name: str, partitions: int, config: Mapping[str, str], right: Right | None) -> bool:
         admin = self._connect(kafka.KafkaAdminClient)
         new = {name: {"num_partitions": partitions, "configs": dict(config)}}
         doing = f"looking for the topic {name!r}"
@@ -119,7 +135,12 @@ class KafkaClient:
 
     def open_transactional_sink(self, name: str) -> KafkaTransactionalSink:
         """A new producer with the transactional id `name`; ends, and fences, what an earlier one left open."""
-        producer = self._open_producer(transactional_id=name, transaction_timeout_ms=int(TRANSACTION_TIMEOUT_S * 1000))
+        producer = self._open_producer(
+            transactional_id=name,
+            transaction_timeout_ms=int(TRANSACTION_TIMEOUT_S * 1000),
+            # A transaction that follows another waits until the broker has finished that one: 100 ms by default.
+            retry_backoff_ms=10,
+        )
         # On INVALID_PRODUCER_EPOCH kafka-python 3.0.12 would ask for a new epoch by itself, and so fence its successor.
         producer._transaction_manager._supports_epoch_bump = lambda: False
         sink = KafkaTransactionalSink(producer)
@@ -206,7 +227,7 @@ def _compare_config(admin: Any, name: str, config: Mapping[str, str]) -> None:
 
 def _security_options(security: Security) -> dict[str, Any]:
     """What kafka-python calls these; it takes the password in clear."""
-    options: dict[str, Any] = {"security_protocol": security.protocol, "ssl_context": security.ssl_context()}
+    options: dict[str, Any] = {"security_protocol": security.protocol, "ssl_context": security.ssl_context}
     if security.is_sasl and security.password is not None:
         options["sasl_mechanism"] = security.mechanism
         options["sasl_plain_username"] = security.sasl_name

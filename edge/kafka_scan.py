@@ -42,7 +42,7 @@ def _seek(consumer: Any, topic: str, starts: Mapping[Partition, int] | None) -> 
     """Go to where reading starts; returns where it ends."""
     numbers = consumer.partitions_for_topic(topic)
     if not numbers:
-        raise ConfigurationError(f"there is no topic {topic!r} here, or none that you may read: check its name")
+        raise ConfigurationError(f"there is no topic {topic!r} here, or none that you may see: check its name")
     wanted = [
         kafka.TopicPartition(topic, n) for n in sorted(numbers) if starts is None or Partition(topic, n) in starts
     ]

@@ -17,6 +17,7 @@ from edge.records import OnDone, OnRevoked, Partition, Record
 
 log = logging.getLogger(__name__)
 
+SESSION_TIMEOUT_MS = 6_000
 CLOSE_TIMEOUT_MS, HURRIED_CLOSE_TIMEOUT_MS = 5_000, 500
 STUCK_S = 15.0
 """A client that has made no progress for so long, though a broker answers, is replaced."""
@@ -58,6 +59,7 @@ class KafkaSource:
         self._is_rot_told = False
         self._ill_since: float | None = None
         self._next_look = 0.0
+        self._last_read = time.monotonic()
         self._connection = Outage("the connection to Kafka is lost, trying again", "connected to Kafka again")
         self._missing = Outage(f"the topic {topic!r} is gone, waiting for it", f"the topic {topic!r} is there again")
         self._reading = Outage("reading fails and will be repeated", "reading goes on")
@@ -69,7 +71,7 @@ class KafkaSource:
         if self._is_spinning:
             time.sleep(_PAUSE_S)
             timeout_s = _SPIN_PROBE_S
-        self._finish_joining()
+        self._keep_membership()
         self._join_for_all()
         worked_s = time.thread_time()
         try:
@@ -80,7 +82,8 @@ class KafkaSource:
         self._reading.note(False)
         # While its coordinator is away, kafka-python waits for records by polling as fast as it can.
         worked_s = time.thread_time() - worked_s
-        self._is_spinning = not polled and (worked_s > timeout_s / 4 or self._is_heartbeat_overdue())
+        is_busy = worked_s > max(timeout_s, _SPIN_PROBE_S) / 4
+        self._is_spinning = not polled and (is_busy or self._is_heartbeat_overdue())
         return [to_record(record) for records in polled.values() for record in records]
 
     def commit(self, offsets: Mapping[Partition, int], on_done: OnDone) -> None:
@@ -210,14 +213,18 @@ class KafkaSource:
         self._is_spinning, self._ill_since = False, None
         self._subscribe()
 
-    def _finish_joining(self) -> None:
-        """Keep a rebalance going that a poll's time-out has interrupted.
+    def _keep_membership(self) -> None:
+        """Join again where kafka-python would not, or not in time.
 
-        kafka-python 3.0.12 forgets one that new metadata had started: it then neither heartbeats nor fetches, for ever.
+        It forgets a rebalance that new metadata has started when a poll's time-out interrupts it (3.0.12), and then
+        neither heartbeats nor fetches, for ever. And after a sleep of the whole process it fetches on until its next
+        heartbeat fails, though its partitions have long been somebody else's.
         """
-        coordinator = self._consumer._coordinator
-        if coordinator.rejoining:
+        coordinator, now = self._consumer._coordinator, time.monotonic()
+        was_asleep = (now - self._last_read) * 1000 > SESSION_TIMEOUT_MS
+        if coordinator.rejoining or (was_asleep and coordinator.heartbeat.session_timeout_expired()):
             coordinator.request_rejoin()
+        self._last_read = now
 
     def _join_for_all(self) -> None:
         """Join once more when the topic has other partitions than this static member knew, unless it leads its group.

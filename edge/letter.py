@@ -1,5 +1,6 @@
 """A dead letter read back: what its headers say, and whether its record can be sent once more."""
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ class DeadLetter:
     @property
     def reason(self) -> str:
         """Why the record was not answered."""
-        return self.said("exception.message") or "no reason given"
+        return self.said("exception.message") or self.record.flaw or "no reason given"
 
     @property
     def origin(self) -> str:
@@ -73,3 +74,44 @@ def selected(records: Iterable[Record], reason: str | None, since: datetime | No
         has_text = reason is None or reason.lower() in letter.reason.lower()
         if has_text and (since is None or letter.time >= since):
             yield letter
+
+
+def to_json(letter: DeadLetter) -> str:
+    """One JSON object for scripts; `obstacle` says why it cannot be replayed."""
+    key = letter.record.key
+    document = {
+        "id": letter.id,
+        "time": letter.time.isoformat(timespec="milliseconds"),
+        **{part: letter.said(part) for part in ("topic", "partition", "offset")},
+        "reason": letter.reason,
+        "key": None if key is None else key.decode("utf-8", "backslashreplace"),
+        "bytes": letter.value_bytes,
+        "obstacle": letter.obstacle,
+    }
+    return json.dumps(document)
+
+
+def to_line(letter: DeadLetter) -> str:
+    """One line for people."""
+    key = "-" if letter.record.key is None else letter.record.key[:32].decode("utf-8", "backslashreplace")
+    time = letter.time.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return f"{letter.id:<8} {time}  {letter.origin}  {letter.value_bytes:>7} bytes  {key}  {letter.reason}"
+
+
+def details(letter: DeadLetter) -> Iterator[str]:
+    """All that is known, but for the value itself."""
+    yield f"dead letter  {letter.id}, written {letter.time.isoformat(timespec='milliseconds')}"
+    yield f"record       {letter.origin}"
+    yield f"reason       {letter.reason}"
+    yield f"replay       {letter.obstacle or 'possible'}"
+    yield f"key          {letter.record.key!r}"
+    for name, content in letter.record.headers:
+        if not name.startswith(ERRORS):
+            yield f"header       {name}: {content!r}"
+    yield f"value        {letter.value_bytes} bytes" + ("" if letter.record.value else ", none of them here")
+
+
+def hex_line(start: int, data: bytes) -> str:
+    """Sixteen bytes of a value as hexdump prints them."""
+    text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in data)
+    return f"{start:08x}  {data.hex(' '):<47}  {text}"

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Generator, Mapping
 from typing import cast
 
-from edge.errors import ConfigurationError
+from edge.errors import ConfigurationError, EdgeError
 from edge.records import Headers, OnDone, OnRevoked, Partition, Record, Right
 
 
@@ -15,6 +15,7 @@ class MemoryClient:
         self.topics: dict[str, list[Record]] = defaultdict(list)
         self.committed: dict[tuple[str, Partition], int] = {}
         self.failures: list[Exception] = []
+        self.fault: EdgeError | None = None
         self.sinks_opened = 0
 
     def create_topic(self, name: str, partitions: int, config: Mapping[str, str], right: Right | None = None) -> bool:
@@ -32,7 +33,9 @@ class MemoryClient:
         """What a topic holds as of now."""
         if topic not in self.topics:
             raise ConfigurationError(f"there is no topic {topic!r}")
-        yield from self.topics[topic][(starts or {}).get(Partition(topic, 0), 0) :]
+        partition = Partition(topic, 0)
+        if starts is None or partition in starts:
+            yield from self.topics[topic][(starts or {}).get(partition, 0) :]
 
     def open_sink(self) -> "MemorySink":
         """A new sink, into which `failures` are dealt one a write."""
@@ -43,6 +46,10 @@ class MemoryClient:
         """The same in transactions; what one left open is dropped with it."""
         self.sinks_opened += 1
         return MemoryTransactionalSink(self)
+
+    def find_fault(self) -> EdgeError | None:
+        """The `fault` that a test has set."""
+        return self.fault
 
     def append(self, topic: str, value: bytes | None, key: bytes | None = None, headers: Headers = ()) -> Record:
         """Put one record into a topic."""

@@ -1,6 +1,7 @@
 """A model ready to serve: read, hashed, checked against its contract, warmed up."""
 
 import hashlib
+import threading
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ GOLDEN_TOLERANCE = 1e-3
 MAX_MEMORY_BYTES = 1024**3
 """What onnxruntime may allocate for all models of a process, weights and intermediate results."""
 
+MAX_WARM_UP_S = 60.0
+"""How long a model may take for its first images."""
+
 _ORT_TYPES = {"uint8": "tensor(uint8)", "float32": "tensor(float)"}
 
 
@@ -32,10 +36,10 @@ class Model:
         batch = session.get_inputs()[0].shape[0]
         self.max_batch: int | None = batch if isinstance(batch, int) else None
 
-    def infer(self, images: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    def infer(self, images: npt.NDArray[Any], options: onnxruntime.RunOptions | None = None) -> npt.NDArray[np.float32]:
         """Class probabilities, float32 [N, classes], of images [N, *contract.shape] of the contract's dtype."""
         feed = {self.contract.input_name: images}
-        (probabilities,) = self._session.run([self.contract.output_name], feed)
+        (probabilities,) = self._session.run([self.contract.output_name], feed, options)
         return np.asarray(probabilities, np.float32)
 
 
@@ -161,10 +165,7 @@ def _warm_up(model: Model) -> None:
     golden = contract.golden[: model.max_batch]
     blank = np.zeros((model.max_batch or 1, *contract.shape), contract.dtype)
     images = np.stack([item.image for item in golden]) if golden else blank
-    try:
-        probabilities = model.infer(images)
-    except Exception as error:  # onnxruntime's errors share no root of their own
-        raise BadModelError(f"the model fails on its first images ({_first_line(error)})") from None
+    probabilities = _first_answers(model, images)
     if probabilities.shape != (len(images), len(contract.labels)):
         raise BadModelError(f"the model gives {probabilities.shape} for {len(images)} images")
     for item, found in zip(golden, probabilities, strict=False):
@@ -174,6 +175,22 @@ def _warm_up(model: Model) -> None:
                 "the model answers its golden inputs otherwise than at export: the file is damaged, "
                 "or onnxruntime computes wrongly on this device"
             )
+
+
+def _first_answers(model: Model, images: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    options = onnxruntime.RunOptions()
+    # A loop in the model may have no end; onnxruntime looks at this between its steps.
+    timer = threading.Timer(MAX_WARM_UP_S, setattr, (options, "terminate", True))
+    timer.daemon = True
+    timer.start()
+    try:
+        return model.infer(images, options)
+    except Exception as error:  # onnxruntime's errors share no root of their own
+        if options.terminate:
+            raise BadModelError(f"the model has no answer to its first images after {MAX_WARM_UP_S:g} s") from None
+        raise BadModelError(f"the model fails on its first images ({_first_line(error)})") from None
+    finally:
+        timer.cancel()
 
 
 def _first_line(error: Exception) -> str:

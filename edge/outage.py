@@ -48,9 +48,14 @@ class Retry:
         self._next = 0.0
 
     @property
+    def wait_s(self) -> float:
+        """How long until the next try."""
+        return max(0.0, self._next - time.monotonic())
+
+    @property
     def is_due(self) -> bool:
         """Whether it is time for the next try."""
-        return time.monotonic() >= self._next
+        return self.wait_s == 0.0
 
     def failed(self) -> None:
         """The try failed: the next one comes later, and not together with everybody else's."""

@@ -10,11 +10,14 @@ from edge.wire import Channel, ClosedError, pack_blob, pack_text
 
 TIMEOUT_S = 3.0
 _SECOND_LOOK_S = 1.0
+_ADVERTISED_TRIED = 3
 
 _METADATA, _SASL_HANDSHAKE, _API_VERSIONS, _SASL_AUTHENTICATE = 3, 17, 18, 36
 _UNSUPPORTED_MECHANISM, _ILLEGAL_SASL_STATE, _AUTHENTICATION_FAILED = 33, 34, 58
 # Alerts of servers that refuse a certificate or miss one; with TLS 1.2, OpenSSL's is a mere "handshake failure".
 _REFUSALS = ("certificate", "unknown ca", "access denied", "handshake failure")
+# What OpenSSL says of two sides without a common version or cipher; anything else may pass.
+_DISAGREEMENTS = ("version", "protocol", "cipher", "too small", "too weak")
 # OpenSSL's codes of verification: X509_V_ERR_… in x509_vfy.h.
 _NOT_YET_VALID, _EXPIRED, _WRONG_HOST, _WRONG_IP = 9, 10, 62, 64
 
@@ -24,30 +27,49 @@ def find_fault(server: str, security: Security, timeout_s: float = TIMEOUT_S) ->
 
     BrokerUnavailableError: it may help to wait. NotAuthorisedError: the credentials are refused.
     ConfigurationError: the two do not agree about TLS, certificates, SASL or its mechanism.
-    Returns after `timeout_s` and one second more at most, beside what resolving the name takes.
+    Returns after `timeout_s` and one second more at most, beside what resolving names takes.
     """
+    deadline = time.monotonic() + timeout_s
     try:
-        with Channel(server, time.monotonic() + timeout_s) as channel:
-            if security.is_tls:
-                _encrypt(channel, security)
+        brokers = _walk(server, security, deadline)
+    except EdgeError as fault:
+        return fault
+    return None if server.lower() in brokers else _find_fault_of_all(server, brokers, security, deadline)
+
+
+def _find_fault_of_all(server: str, brokers: list[str], security: Security, deadline: float) -> EdgeError | None:
+    """A server may send its clients on, to names that it advertises: one of those must be of use, too."""
+    faults = []
+    for broker in brokers[:_ADVERTISED_TRIED]:
+        try:
+            _walk(broker, security, deadline)
+        except EdgeError as fault:
+            faults.append(fault)
+        else:
+            return None
+    return type(faults[0])(f"{server} sends its clients on to {brokers[0]}, where they fail: {faults[0].message}")
+
+
+def _walk(server: str, security: Security, deadline: float) -> list[str]:
+    """The brokers that the cluster names, each as `host:port`."""
+    try:
+        with Channel(server, deadline) as channel:
+            if security.ssl_context is not None:
+                _encrypt(channel, security, security.ssl_context)
             _greet(channel, security)
             if security.is_sasl:
                 _log_in(channel, security)
-            _enter(channel, security)
-    except EdgeError as fault:
-        return fault
-    return None
+            return _enter(channel, security)
+    except ssl.SSLError as error:
+        # At any step: with TLS 1.3 a server refuses a client's certificate only after the handshake.
+        raise _refused(server, security, error) from None
 
 
-def _encrypt(channel: Channel, security: Security) -> None:
-    context = security.ssl_context()
-    assert context is not None  # noqa: S101 for mypy
+def _encrypt(channel: Channel, security: Security, context: ssl.SSLContext) -> None:
     try:
         channel.encrypt(context)
     except ssl.SSLCertVerificationError as error:
         raise _untrusted(channel.server, security, error) from None
-    except ssl.SSLError as error:
-        raise _refused(channel.server, security, error) from None
     except (ClosedError, BrokerUnavailableError) as error:
         if _answers_without_tls(channel.server):
             raise _without_tls(channel.server) from None
@@ -63,8 +85,6 @@ def _greet(channel: Channel, security: Security) -> None:
         error, count = answer.number(2), answer.count()
         if error == 0 and count > 0:
             return
-    except ssl.SSLError as error:
-        raise _refused(channel.server, security, error) from None
     except (ClosedError, BrokerUnavailableError) as error:
         # A plain client on a TLS port meets an alert, which is no answer in Kafka's protocol, or a closed connection.
         if not security.is_tls and _shakes_hands(channel.server):
@@ -127,14 +147,10 @@ def _send_token(channel: Channel, security: Security, token: bytes) -> bytes:
     return answer.blob()
 
 
-def _enter(channel: Channel, security: Security) -> None:
+def _enter(channel: Channel, security: Security) -> list[str]:
     """Metadata about no topic: the first request that a broker answers only to whom it lets in."""
     try:
         answer = channel.ask(_METADATA, 1, pack_blob(b""))
-        if answer.count() == 0:
-            raise BrokerUnavailableError(f"the cluster behind {channel.server} has no brokers yet")
-    except ssl.SSLError as error:
-        raise _refused(channel.server, security, error) from None
     except ClosedError:
         mechanisms = "" if security.is_sasl else _mechanisms(channel.server, security)
         if mechanisms:
@@ -143,6 +159,14 @@ def _enter(channel: Channel, security: Security) -> None:
                 "--sasl-password-file"
             ) from None
         raise _closed(channel.server, "when asked for its cluster") from None
+    brokers = []
+    for _ in range(answer.count()):
+        answer.number(4)  # the node
+        brokers.append(f"{answer.text()}:{answer.number(4)}".lower())
+        answer.text()  # the rack
+    if not brokers:
+        raise BrokerUnavailableError(f"the cluster behind {channel.server} has no brokers yet")
+    return brokers
 
 
 def _untrusted(server: str, security: Security, error: ssl.SSLCertVerificationError) -> EdgeError:
@@ -174,7 +198,9 @@ def _refused(server: str, security: Security, error: ssl.SSLError) -> EdgeError:
         )
     if _answers_without_tls(server):
         return _without_tls(server)
-    return ConfigurationError(f"no TLS with {server} ({reason}): name a port that speaks TLS 1.2 or later")
+    if any(word in reason for word in _DISAGREEMENTS):
+        return ConfigurationError(f"no TLS with {server} ({reason}): name a port that speaks TLS 1.2 or later")
+    return BrokerUnavailableError(f"no TLS with {server} ({reason})")
 
 
 def _without_tls(server: str) -> ConfigurationError:
@@ -212,9 +238,8 @@ def _mechanisms(server: str, security: Security) -> str:
     """The names of the SASL mechanisms that a broker offers, as it says when asked for one that nobody has."""
     try:
         with Channel(server, time.monotonic() + _SECOND_LOOK_S) as channel:
-            context = security.ssl_context()
-            if context is not None:
-                channel.encrypt(context)
+            if security.ssl_context is not None:
+                channel.encrypt(security.ssl_context)
             answer = channel.ask(_SASL_HANDSHAKE, 1, pack_text("NONE"))
             if answer.number(2) == _UNSUPPORTED_MECHANISM:
                 return ", ".join(answer.text() for _ in range(answer.count()))[:200]

@@ -57,6 +57,12 @@ class Ledger:
         self.failure: Exception | None = None
         self._partitions: dict[Partition, Progress] = {}
         self._settled: queue.SimpleQueue[tuple[Ticket, Exception | None]] = queue.SimpleQueue()
+        self._last_heard = 0.0
+
+    @property
+    def silence_s(self) -> float:
+        """How long nothing was heard of the records in flight; 0 when there are none."""
+        return time.monotonic() - self._last_heard if self.pending() else 0.0
 
     @property
     def partitions(self) -> Collection[Partition]:
@@ -76,6 +82,8 @@ class Ledger:
     def track(self, records: Iterable[Record]) -> list[Ticket]:
         """Note records as read; each ticket goes to one write."""
         tickets = []
+        if not self.pending():
+            self._last_heard = time.monotonic()
         for record in records:
             progress = self._partitions.get(record.partition)
             if progress is None:
@@ -91,6 +99,7 @@ class Ledger:
         """Take in settled writes, waiting up to `wait_s` for the first."""
         try:
             ticket, error = self._settled.get(wait_s is not None, wait_s)
+            self._last_heard = time.monotonic()
             while True:
                 if error is None:
                     ticket.progress.finish(ticket)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from types import TracebackType
 
-from edge.errors import BrokerUnavailableError
+from edge.errors import BrokerUnavailableError, is_fatal
 from edge.outage import Outage
 from edge.records import Client, Headers, Partition, Record, Right, Sink, Source
 from edge.security import Security
@@ -25,6 +25,7 @@ SETTLE_TIMEOUT_S = 130.0
 STOP_TIMEOUT_S = 10.0
 """The same once the app was told to stop."""
 SILENCE_S = 2.0
+LOOK_S = 5.0
 """So long without an acknowledgement for what was written is worth a line."""
 
 
@@ -59,6 +60,7 @@ class PubSub:
         self._settled = threading.Condition()
         self._failures: list[Exception] = []
         self._last_settled = 0.0
+        self._next_look = 0.0
         self._silence = Outage("Kafka acknowledges nothing, waiting for it", "Kafka acknowledges again")
         self._subscriptions: list[Subscription] = []
 
@@ -127,23 +129,34 @@ class PubSub:
     def _wait_for(self, unsettled: int, timeout_s: float) -> None:
         """Wait until at most so many writes are unsettled, and raise the first failure there was."""
         deadline, is_stopping = time.monotonic() + timeout_s, False
-        with self._settled:
-            self._listen()
-            while not self._failures and self._unsettled > unsettled:
+        while True:
+            self._diagnose()
+            with self._settled:
+                self._listen()
+                if self._failures:
+                    failures, self._failures = self._failures, []
+                    raise failures[0]
+                if self._unsettled <= unsettled:
+                    return
                 if self._stop.is_set() and not is_stopping:
                     deadline, is_stopping = min(deadline, time.monotonic() + STOP_TIMEOUT_S), True
                 if time.monotonic() >= deadline:
                     raise BrokerUnavailableError(f"{self._unsettled} writes were not acknowledged in time")
                 self._settled.wait(0.1)
-                self._listen()
-            if self._failures:
-                failures, self._failures = self._failures, []
-                raise failures[0]
 
     def _listen(self) -> None:
         # A write that has failed is settled, but no sign that anything is acknowledged again.
         if not self._failures:
             self._silence.note(self._unsettled > 0 and time.monotonic() - self._last_settled > SILENCE_S)
+
+    def _diagnose(self) -> None:
+        """Ask now and then why nothing is acknowledged; raises EdgeError when no waiting mends it."""
+        if self._silence.duration_s == 0.0 or time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + LOOK_S
+        fault = self.client.find_fault()
+        if fault is not None and is_fatal(fault):
+            raise fault
 
     def _on_done(self, error: Exception | None) -> None:
         with self._settled:

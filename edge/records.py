@@ -3,6 +3,8 @@
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
+from edge.errors import EdgeError
+
 Right = Literal["READ", "WRITE"]
 Headers = Sequence[tuple[str, bytes | None]]
 OnDone = Callable[[Exception | None], None]
@@ -123,3 +125,6 @@ class Client(Protocol):
 
     def open_transactional_sink(self, name: str) -> TransactionalSink:
         """A new sink whose transactions have a name: it ends those that an earlier sink of that name left open."""
+
+    def find_fault(self) -> EdgeError | None:
+        """Why the cluster cannot be used at the moment, None when it can; an error that is fatal stays one."""

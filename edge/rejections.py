@@ -48,5 +48,7 @@ class Rejections:
     def tell(self, is_last: bool = False) -> None:
         """Log a summary when one is due."""
         if self._untold and (is_last or time.monotonic() >= self._due):
-            log.warning("%d more records went to dead letters, each with its reason", self._untold)
+            log.warning(
+                "%d more records went to dead letters, which `python -m edge.deadletter list` prints", self._untold
+            )
             self._untold = 0

@@ -1,5 +1,6 @@
 """How a connection is protected and who asks for it: TLS, mutual TLS and SASL, checked before anything connects."""
 
+import functools
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,8 +87,9 @@ class Security:
         name = self.username or ""
         return name if self.mechanism == "PLAIN" else name.replace("=", "=3D").replace(",", "=2C")
 
+    @functools.cached_property
     def ssl_context(self) -> ssl.SSLContext | None:
-        """A new context that verifies the broker's certificate and name; None without TLS.
+        """What verifies the broker's certificate and name, from the files as they were at first; None without TLS.
 
         Raises: ConfigurationError for a file that cannot be read or used.
         """
@@ -130,8 +132,8 @@ class Security:
             raise ConfigurationError(
                 f"the user {self.username!r} needs a password: give --sasl-password-file, or set EDGE_SASL_PASSWORD"
             )
-        if "\0" in self.username + self.password.reveal():
-            raise ConfigurationError("a user name or password must not contain a NUL character")
+        if not _is_text(self.username) or not _is_text(self.password.reveal()):
+            raise ConfigurationError("a user name and a password must be UTF-8 text without NUL")
 
 
 def read_secret(path: Path) -> Secret:
@@ -148,6 +150,11 @@ def read_secret(path: Path) -> Secret:
     if not value or "\n" in value:
         raise ConfigurationError(f"{path} must hold a secret on a single line")
     return Secret(value)
+
+
+def _is_text(text: str) -> bool:
+    # Bytes of the environment that are no UTF-8 come as surrogates, which cannot be sent.
+    return not any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text)
 
 
 def _load_ca(context: ssl.SSLContext, path: Path) -> None:

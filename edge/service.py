@@ -16,7 +16,8 @@ from edge.progress import Ticket
 from edge.records import Record, Source
 from edge.rejections import Rejections
 
-READ_LIMIT = 500
+READ_LIMIT = 100
+"""Few enough that what a crash repeats stays small, and commits are in time, while a backlog is worked off."""
 TURN_S = 2.0
 """How long one turn of the loop may take: until it ends nothing is committed, and no signal is heard."""
 
@@ -57,6 +58,7 @@ class Service:
         self._options = options
         self._rejections = Rejections()
         self._max_batch = min(options.max_batch, model.max_batch or options.max_batch)
+        self._most = max(READ_LIMIT, self._max_batch)
         self._read_limit = self._max_batch
 
     def run(self, stop: threading.Event) -> None:
@@ -78,7 +80,7 @@ class Service:
 
     def _pace(self, count: int, took_s: float) -> None:
         """Read next time what can be answered in TURN_S, as measured on this turn: a slow model takes few."""
-        self._read_limit = max(1, min(READ_LIMIT, int(count * TURN_S / max(took_s, 1e-6))))
+        self._read_limit = max(1, min(self._most, int(count * TURN_S / max(took_s, 1e-6))))
 
     def _admit(self, records: list[Record], tickets: list[Ticket]) -> list[_Item]:
         items = []

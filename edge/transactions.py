@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable
 from functools import partial
 
 from edge.codec import Encoded
-from edge.delivery import MAX_IN_FLIGHT, MAX_IN_FLIGHT_BYTES, REVOKE_WAIT_S
+from edge.delivery import COMMIT_INTERVAL_S, MAX_IN_FLIGHT, MAX_IN_FLIGHT_BYTES, REVOKE_WAIT_S
 from edge.errors import BrokerUnavailableError, EdgeError, FencedError, is_fatal
 from edge.outage import Outage, Retry
 from edge.progress import Ledger, Ticket
@@ -33,12 +33,12 @@ class ExactlyOnce:
     def __init__(
         self,
         open_sink: Callable[[], TransactionalSink],
-        commit_interval_s: float = 0.05,
+        commit_interval_s: float = COMMIT_INTERVAL_S,
         max_in_flight: int = MAX_IN_FLIGHT,
         max_in_flight_bytes: int = MAX_IN_FLIGHT_BYTES,
     ) -> None:
         self._open_sink = open_sink
-        self._sink: TransactionalSink | None = open_sink()
+        self._sink: TransactionalSink | None = None
         self._source: Source | None = None
         self._interval_s = commit_interval_s
         self._max_in_flight = max_in_flight
@@ -48,6 +48,9 @@ class ExactlyOnce:
         self._began: float | None = None
         self._commit: _Commit | None = None
         self._retry = Retry()
+        self._reopen()
+        if self._sink is not None:
+            self._retry.succeeded()
 
     def attach(self, source: Source) -> None:
         """Name the source whose offsets are committed."""
@@ -119,6 +122,8 @@ class ExactlyOnce:
         with self._ledger.lock:
             if self._began is not None and self._ledger.failure is None:
                 self._finish(timeout_s)
+            if self._ledger.failure is not None:
+                log.warning("the last transaction could not be committed (%s)", self._ledger.failure)
             return self._ledger.pending() + self._ledger.uncommitted
 
     def close(self) -> None:

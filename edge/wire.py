@@ -34,7 +34,7 @@ class Channel:
         self._deadline = deadline
         try:
             self._socket = socket.create_connection((self.host, int(port)), self._left_s())
-        except (OSError, UnicodeError) as error:
+        except (OSError, ValueError, OverflowError) as error:
             reason = getattr(error, "strerror", None) or error
             raise BrokerUnavailableError(f"no Kafka broker at {server} ({reason})") from None
 

@@ -14,8 +14,13 @@ Handler = Callable[[socket.socket], None]
 """Serves one connection, which is closed when it returns."""
 
 VERSIONS = struct.pack(">hi", 0, 1) + struct.pack(">hhh", 18, 0, 4)
-"""An answer to ApiVersions, and one to Metadata: one broker, no topic."""
-METADATA = struct.pack(">i", 1) + struct.pack(">ih1sih", 1, 1, b"h", 9092, -1) + struct.pack(">ii", 1, 0)
+"""An answer to ApiVersions."""
+
+
+def metadata(port: int, host: bytes = b"localhost") -> bytes:
+    """An answer to Metadata: one broker, no topic."""
+    broker = struct.pack(">ih", 1, len(host)) + host + struct.pack(">ih", port, -1)
+    return struct.pack(">i", 1) + broker + struct.pack(">ii", 1, 0)
 
 
 @contextlib.contextmanager
@@ -61,11 +66,14 @@ def answer(connection: socket.socket, api: int, body: bytes) -> None:
 
 
 def answering(bodies: dict[int, bytes]) -> Handler:
-    """Answers each API with a fixed body, and closes on any other."""
+    """Answers each API with a fixed body, Metadata with itself, and closes on any other."""
 
     def handle(connection: socket.socket) -> None:
-        while (api := receive(connection)[0]) in bodies:
-            answer(connection, api, bodies[api])
+        own = {3: metadata(connection.getsockname()[1]), **bodies}
+        while (api := receive(connection)[0]) in own:
+            if not own[api]:
+                return
+            answer(connection, api, own[api])
 
     return handle
 
@@ -87,7 +95,7 @@ def scram(
         key = hmac.digest(salted, b"Server Key", "sha256")
         signature = hmac.digest(key, b",".join([bare, first, without_proof]), "sha256")
         _give(connection, b"v=" + base64.b64encode(signature))
-        answer(connection, receive(connection)[0], METADATA)
+        answer(connection, receive(connection)[0], metadata(connection.getsockname()[1]))
 
     return handle
 

@@ -208,6 +208,7 @@ POISON = [
     GOOD.replace(b":9", b":1e999"),
     GOOD.replace(b"0.5", b"NaN"),
     GOOD.replace(b"0.5", b"9" * 400),
+    GOOD.replace(b"0.5", b"true"),
     GOOD.replace(b'"a"', b'"\\ud800"'),
 ]
 

@@ -52,7 +52,9 @@ def test_a_value_that_was_left_out_is_told_with_its_size() -> None:
 
 
 def test_a_record_of_somebody_else_in_the_topic_has_no_reason() -> None:
-    letter = DeadLetter(Record(Partition("dead", 0), 5, -1, None, None, []))
+    record = Record(Partition("dead", 0), 5, -1, None, None, [])
+    assert DeadLetter(record._replace(flaw="the record is broken")).reason == "the record is broken"
+    letter = DeadLetter(record)
     assert (letter.origin, letter.reason, letter.value_bytes) == ("?-?-?", "no reason given", 0)
     assert letter.time == datetime(1970, 1, 1, tzinfo=UTC)
 

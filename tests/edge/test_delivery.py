@@ -213,3 +213,46 @@ def test_writes_that_are_refused_at_once_again_and_again_are_repeated_ever_less_
         source.pause(delivery.is_full)
         read_and_write(delivery, source)
     assert 2 <= client.sinks_opened <= 8
+
+
+def test_writes_of_which_nothing_is_heard_are_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("edge.delivery.STALL_S", 0.0)
+    monkeypatch.setattr("edge.outage.PATIENCE_S", 0.0)
+    client, sink = MemoryClient(), SlowSink()
+    delivery, source = start(client, lambda: sink)
+    client.append("in", b"x")
+    read_and_write(delivery, source)
+    delivery.settle()
+    delivery.settle()
+    assert caplog.text.count("answers cannot be written, trying again (no acknowledgement)") == 1
+
+
+def test_a_last_write_that_fails_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    client, sink = MemoryClient(), SlowSink()
+    delivery, source = start(client, lambda: sink)
+    client.append("in", b"x")
+    read_and_write(delivery, source)
+    sink.waiting[0](NotAuthorisedError("no right any more"))
+    assert delivery.drain(0.1) == 1
+    assert "the last answers could not be written (no right any more)" in caplog.text
+
+
+def test_a_producer_that_cannot_be_opened_at_the_start_is_tried_again() -> None:
+    client = MemoryClient()
+    sinks: list[object] = [BrokerUnavailableError("away"), client.open_sink()]
+
+    def open_sink() -> object:
+        sink = sinks.pop(0)
+        if isinstance(sink, Exception):
+            raise sink
+        return sink
+
+    delivery, source = start(client, open_sink)
+    assert delivery.is_full
+    client.append("in", b"1")
+    deadline = time.monotonic() + 10
+    while delivery.is_full and time.monotonic() < deadline:
+        delivery.settle()
+    assert read_and_write(delivery, source) == 1

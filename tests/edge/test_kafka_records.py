@@ -117,7 +117,7 @@ def test_a_damaged_batch_that_the_broker_sends_once_more_is_passed_over_but_not_
     consumer.position = 4
     assert consumer.fetch(damaged + third) == [(4, b"a", None), (5, b"b", None)]
     consumer.position = 2
-    assert [offset for offset, *_ in consumer.fetch(damaged)] == [3]
+    assert [offset for offset, *_ in consumer.fetch(damaged + third)] == [3, 4, 5]
 
 
 def test_a_response_without_one_whole_batch_is_given_up_after_some_attempts() -> None:
@@ -127,6 +127,17 @@ def test_a_response_without_one_whole_batch_is_given_up_after_some_attempts() ->
         taken = consumer.fetch(truncated)
     assert taken == [(1, truncated, "the length of the record batch is wrong")]
     assert consumer.position == 2
+
+
+def test_a_batch_that_lies_before_what_was_asked_for_is_no_answer() -> None:
+    consumer = Consumer()
+    consumer.position = 4
+    for _ in range(ATTEMPTS):
+        taken = consumer.fetch(three_batches()[0])
+    assert [(offset, flaw) for offset, _, flaw in taken] == [
+        (4, "the record batch ends before the offset that was asked for")
+    ]
+    assert consumer.position == 5
 
 
 def test_a_response_may_end_within_a_batch() -> None:

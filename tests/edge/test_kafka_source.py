@@ -24,11 +24,15 @@ class StrangeConsumer:
         self.timeouts_ms: list[int] = []
         self.rejoining = False
         self.rejoins_requested = 0
+        self.hears_nothing = False
         self.last_send = self.last_reset = time.monotonic()
         self._cluster = self._manager = self._fetcher = self._coordinator = self.heartbeat = self
 
     def topic_id(self, topic: str) -> str:
         return self.topic
+
+    def session_timeout_expired(self) -> bool:
+        return self.hears_nothing
 
     def stable(self) -> bool:
         return True
@@ -113,6 +117,15 @@ def test_a_heartbeat_that_is_not_answered_is_the_same() -> None:
     assert consumer.timeouts_ms == [100, 20, 20, 100]
 
 
+def test_a_poll_of_a_moment_is_no_busy_loop_however_busy_it_is() -> None:
+    cluster = Cluster()
+    (consumer,) = cluster.consumers
+    consumer.is_busy = True
+    for _ in range(3):
+        cluster.source.read(500, 0.002)
+    assert consumer.timeouts_ms == [2, 2, 2]
+
+
 def test_a_rebalance_that_a_timeout_has_interrupted_is_kept_going() -> None:
     cluster = Cluster()
     (consumer,) = cluster.consumers
@@ -121,6 +134,22 @@ def test_a_rebalance_that_a_timeout_has_interrupted_is_kept_going() -> None:
     consumer.rejoining = True
     cluster.source.read(500, 0.0)
     assert consumer.rejoins_requested == 1
+
+
+@pytest.mark.parametrize(
+    ("session_ms", "hears_nothing", "rejoins"),
+    [(0, True, 1), (0, False, 0), (60_000, True, 0)],
+    ids=["asleep", "slow", "in an outage"],
+)
+def test_a_process_that_was_asleep_joins_again_before_it_reads(
+    session_ms: int, hears_nothing: bool, rejoins: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka_source, "SESSION_TIMEOUT_MS", session_ms)
+    cluster = Cluster()
+    (consumer,) = cluster.consumers
+    consumer.hears_nothing = hears_nothing
+    cluster.source.read(500, 0.0)
+    assert consumer.rejoins_requested == rejoins
 
 
 @pytest.fixture

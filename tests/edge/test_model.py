@@ -3,18 +3,20 @@
 import dataclasses
 import hashlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from edge import onnxfile
+from edge import model, onnxfile
 from edge.contract import METADATA_KEY, Contract
 from edge.errors import BadModelError
 from edge.images import Images
 from edge.model import load_model, load_model_bytes
-from tests.paths import LENET
+from tests.paths import LENET, ROOT
 from tests.protobuf import field, insert, without
 
 DATA = LENET.read_bytes()
@@ -27,14 +29,20 @@ def graph(number: int, content: bytes) -> bytes:
 
 
 def test_it_is_right_about_real_images(samples: Images) -> None:
-    model = load_model(LENET)
-    probabilities = model.infer(samples.image.reshape(-1, 28, 28, 1))
+    served = load_model(LENET)
+    probabilities = served.infer(samples.image.reshape(-1, 28, 28, 1))
     assert probabilities.shape == (200, 10)
     assert probabilities.dtype == np.float32
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     assert samples.label is not None
     assert (probabilities.argmax(axis=1) == samples.label).mean() >= 0.85
-    assert samples.label_names == model.contract.labels
+    assert samples.label_names == served.contract.labels
+
+
+def test_a_name_in_an_error_does_not_steer_the_terminal() -> None:
+    with pytest.raises(BadModelError, match="onnxruntime cannot load") as raised:
+        load_model_bytes(graph(1, field(2, b"z") + field(4, b"Evil\x1b[2J")), "memory")
+    assert "Evil\N{REPLACEMENT CHARACTER}[2J" in raised.value.message
 
 
 def test_nothing_is_printed_for_an_error_that_is_no_text(
@@ -52,10 +60,10 @@ def test_the_hash_is_that_of_the_file() -> None:
 
 
 def test_a_batch_gives_what_single_images_give(samples: Images) -> None:
-    model = load_model(LENET)
+    served = load_model(LENET)
     images = samples.image[:7].reshape(-1, 28, 28, 1)
-    singly = np.concatenate([model.infer(images[i : i + 1]) for i in range(7)])
-    np.testing.assert_allclose(model.infer(images), singly, atol=1e-6)
+    singly = np.concatenate([served.infer(images[i : i + 1]) for i in range(7)])
+    np.testing.assert_allclose(served.infer(images), singly, atol=1e-6)
 
 
 def nested(levels: int) -> bytes:
@@ -167,24 +175,76 @@ def test_a_file_that_also_looks_like_onnxruntimes_own_format_is_read_as_onnx() -
 NAMED = {"name": "hungry", "input": {"name": "x", "dtype": "float32", "shape": [1]}, "output": {"name": "y"}}
 
 
-def hungry(elements: int) -> bytes:
-    """A model of 300 bytes that asks for `elements` floats: y = x + sum(ConstantOfShape(elements))."""
-    tensor = field(1, 1) + field(2, 7) + field(8, b"s") + field(9, elements.to_bytes(8, "little"))
-    nodes = [("ConstantOfShape", ["s"], "c"), ("ReduceSum", ["c"], "r"), ("Add", ["x", "r"], "y")]
-    shape = field(2, field(1, field(2, b"N")) + field(1, field(1, 1)))
-    graph = b"".join(
+def hungry(elements: int, parts: int = 1) -> bytes:
+    """A small model that asks for `elements` floats, `parts` times: y = x + sum(ConstantOfShape(elements)) + …"""
+    nodes: list[tuple[str, list[str], str]] = []
+    for n in range(parts):
+        # A constant of its own for each, or onnxruntime would merge them.
+        nodes += [("ConstantOfShape", [f"s{n}"], f"c{n}"), ("ReduceSum", [f"c{n}"], f"r{n}")]
+        nodes += [("Add", ["x" if n == 0 else f"y{n}", f"r{n}"], "y" if n == parts - 1 else f"y{n + 1}")]
+    batch = field(2, b"N"), field(1, 1)
+    content = b"".join(
         field(1, b"".join(field(1, i.encode()) for i in inputs) + field(2, output.encode()) + field(4, kind.encode()))
         for kind, inputs, output in nodes
     )
-    graph += field(2, b"g") + field(5, tensor)
-    graph += b"".join(
-        field(n, field(1, name) + field(2, field(1, field(1, 1) + shape))) for n, name in [(11, b"x"), (12, b"y")]
+    content += field(2, b"g") + b"".join(
+        field(
+            5, field(1, 1) + field(2, 7) + field(8, f"s{n}".encode()) + field(9, (elements - n).to_bytes(8, "little"))
+        )
+        for n in range(parts)
     )
+    content += field(11, value(b"x", 1, *batch)) + field(12, value(b"y", 1, *batch))
     contract = field(14, field(1, b"contract") + field(2, json.dumps({**NAMED, "labels": ["a"]}).encode()))
-    return field(1, 8) + field(7, graph) + field(8, field(2, 17)) + contract
+    return field(1, 8) + field(7, content) + field(8, field(2, 17)) + contract
+
+
+def value(name: bytes, kind: int, *dimensions: bytes) -> bytes:
+    """A ValueInfoProto of a tensor of ONNX data type `kind`."""
+    shape = b"".join(field(1, dimension) for dimension in dimensions)
+    return field(1, name) + field(2, field(1, field(1, kind) + field(2, shape)))
+
+
+def endless() -> bytes:
+    """A model of 300 bytes that doubles its input 2**62 times."""
+    batch = field(2, b"N"), field(1, 1)
+    body = field(1, field(1, b"c") + field(2, b"d") + field(4, b"Identity"))
+    body += field(1, field(1, b"v") * 2 + field(2, b"w") + field(4, b"Add")) + field(2, b"body")
+    body += field(11, value(b"i", 7)) + field(11, value(b"c", 9)) + field(11, value(b"v", 1, *batch))
+    body += field(12, value(b"d", 9)) + field(12, value(b"w", 1, *batch))
+    inputs = field(1, b"times") + field(1, b"true") + field(1, b"x")
+    loop = inputs + field(2, b"y") + field(4, b"Loop") + field(5, field(1, b"body") + field(6, body) + field(20, 5))
+    content = field(1, loop) + field(2, b"g") + field(11, value(b"x", 1, *batch)) + field(12, value(b"y", 1, *batch))
+    content += field(5, field(2, 7) + field(8, b"times") + field(9, (2**62).to_bytes(8, "little")))
+    content += field(5, field(2, 9) + field(8, b"true") + field(9, b"\1"))
+    contract = field(14, field(1, b"contract") + field(2, json.dumps({**NAMED, "labels": ["a"]}).encode()))
+    return field(1, 8) + field(7, content) + field(8, field(2, 17)) + contract
+
+
+def test_a_model_that_never_answers_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model, "MAX_WARM_UP_S", 0.2)
+    with pytest.raises(BadModelError, match=r"no answer to its first images after 0\.2 s"):
+        load_model_bytes(endless(), "endless")
 
 
 def test_a_small_model_that_asks_for_much_memory_is_refused() -> None:
     assert load_model_bytes(hungry(1000), "small").contract.name == "hungry"
     with pytest.raises(BadModelError, match="fails on its first images"):
         load_model_bytes(hungry(2**30), "big")
+
+
+GROWTH = """
+import resource
+from edge import model
+from tests.edge.test_model import hungry
+model.MAX_MEMORY_BYTES = 64 * 2**20
+model.load_model_bytes(hungry(1000), "small")
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+model.load_model_bytes(hungry(2**22, 20), "large")
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+def test_constants_that_are_computed_at_load_stay_within_the_limit() -> None:
+    # 20 of 16 MB; a process of its own, for its memory is measured and its limit is set once.
+    ended = subprocess.run([sys.executable, "-c", GROWTH], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(ended.stdout) < 100

@@ -1,5 +1,6 @@
 """Faults that no real broker can be made to have, each found and named in time; the real ones are in tests/system."""
 
+import os
 import socket
 import ssl
 import struct
@@ -15,12 +16,12 @@ from edge.probe import find_fault
 from edge.scram import Scram, ScramError
 from edge.security import Secret, Security
 from tests.edge.certificates import Authority, Identity
-from tests.edge.fake_broker import METADATA, VERSIONS, Handler, answering, receive, scram, serve
+from tests.edge.fake_broker import VERSIONS, Handler, answer, answering, metadata, receive, scram, serve
 
 PLAIN = Security()
 ADA = Security("SASL_PLAINTEXT", username="ada", password=Secret("correct horse"))
 ADA_PLAIN = Security("SASL_PLAINTEXT", mechanism="PLAIN", username="ada", password=Secret("correct horse"))
-OPEN = answering({18: VERSIONS, 3: METADATA})
+OPEN = answering({18: VERSIONS})
 
 
 @pytest.fixture(scope="module")
@@ -85,21 +86,28 @@ def dripping(connection: socket.socket) -> None:
         connection.sendall(b"x")
 
 
+def misnumbering(connection: socket.socket) -> None:
+    good = {18: VERSIONS, 3: metadata(connection.getsockname()[1])}
+    while body := good[receive(connection)[0]]:
+        connection.sendall(struct.pack(">ii", 4 + len(body), 99) + body)
+
+
 @pytest.mark.parametrize(
     "handler",
     [
         silent,
+        misnumbering,
         dripping,
         lambda connection: None,
         lambda connection: connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
         lambda connection: connection.sendall(struct.pack(">ii", 2**31 - 1, 18)),
         lambda connection: connection.sendall(struct.pack(">ii", -1, 18)),
-        lambda connection: connection.sendall(struct.pack(">ii", 8, 99) + b"else"),
+        answering({18: VERSIONS + bytes(2_000_000)}),
         answering({18: b""}),
         answering({18: struct.pack(">hi", 0, 2**31 - 1)}),
         answering({18: struct.pack(">hi", 0, -5)}),
         answering({18: struct.pack(">hi", 35, 0)}),
-        answering({18: VERSIONS}),
+        answering({18: VERSIONS, 3: b""}),
         answering({18: VERSIONS, 3: b"\0"}),
         answering({18: VERSIONS, 3: struct.pack(">i", 0)}),
     ],
@@ -134,6 +142,21 @@ def test_a_certificate_that_is_not_good_is_named(folder: Path, authority: Author
         assert "authorities of this system" in fault_of(server, Security("SSL")).message
 
 
+def test_a_connection_that_is_damaged_on_the_way_is_a_fault_at_any_step(authority: Authority) -> None:
+    security = Security("SASL_SSL", authority.pem, username="ada", password=Secret("correct horse"))
+    for answers in ({}, {18: VERSIONS}, {18: VERSIONS, 17: mechanisms(0, b"SCRAM-SHA-256")}):
+
+        def damage(connection: socket.socket, answers: dict[int, bytes] = answers) -> None:
+            for body in answers.values():
+                answer(connection, receive(connection)[0], body)
+            receive(connection)
+            os.write(connection.fileno(), bytes(100))
+            silent(connection)
+
+        with serve(damage, tls_server(authority.sign(["localhost"]))) as server:
+            assert isinstance(fault_of(server, security), BrokerUnavailableError | ConfigurationError)
+
+
 @pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_a_client_certificate_that_is_missing_or_refused_is_named(
     folder: Path, authority: Authority, newest: ssl.TLSVersion
@@ -161,12 +184,30 @@ def test_two_sides_that_disagree_about_tls_are_told_apart(authority: Authority) 
         assert f"{server} does not speak TLS" in fault.message
 
 
+def test_a_broker_that_sends_its_clients_somewhere_else_is_followed_there(authority: Authority) -> None:
+    with serve(OPEN) as target:
+        good, bad = int(target.split(":")[1]), metadata(1)
+        with serve(answering({18: VERSIONS, 3: metadata(good)})) as server:
+            assert find_fault(server, PLAIN) is None
+        with serve(answering({18: VERSIONS, 3: bad})) as server:
+            fault = fault_of(server)
+    assert isinstance(fault, BrokerUnavailableError)
+    where = f"{server} sends its clients on to localhost:1, where they fail: "
+    assert fault.message == f"{where}no Kafka broker at localhost:1 (Connection refused)"
+    other_name = tls_server(authority.sign(["127.0.0.1"]))
+    with serve(OPEN, other_name) as server:
+        address = server.replace("localhost", "127.0.0.1")
+        fault = fault_of(address, Security("SSL", authority.pem))
+    assert isinstance(fault, ConfigurationError)
+    assert f"sends its clients on to {server}, where they fail: the certificate of" in fault.message
+
+
 def mechanisms(code: int, *names: bytes) -> bytes:
     return struct.pack(">hi", code, len(names)) + b"".join(struct.pack(">h", len(name)) + name for name in names)
 
 
 def test_two_sides_that_disagree_about_sasl_are_told_apart() -> None:
-    with serve(answering({18: VERSIONS, 17: mechanisms(33, b"PLAIN", b"OAUTH\x1b[2J")})) as server:
+    with serve(answering({18: VERSIONS, 3: b"", 17: mechanisms(33, b"PLAIN", b"OAUTH\x1b[2J")})) as server:
         for security, words in ((PLAIN, "wants a user name and password"), (ADA, "does not offer SCRAM-SHA-256")):
             fault = fault_of(server, security)
             assert isinstance(fault, ConfigurationError)
@@ -187,6 +228,11 @@ def test_a_refused_login_is_not_authorised_and_the_brokers_words_are_not_repeate
             fault = fault_of(server, security)
             assert isinstance(fault, NotAuthorisedError)
             assert "refuses the password of 'ada'" in fault.message
+
+
+def test_half_an_answer_is_no_login() -> None:
+    with serve(answering({18: VERSIONS, 17: mechanisms(0, b"PLAIN"), 36: b"\0\0"})) as server:
+        assert isinstance(fault_of(server, ADA_PLAIN), BrokerUnavailableError)
 
 
 @pytest.mark.parametrize(
@@ -223,7 +269,7 @@ def test_scram_computes_what_rfc_7677_shows(monkeypatch: pytest.MonkeyPatch) -> 
     nonce = b"rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0"
     final = exchange.final(b"r=" + nonce + b",s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096")
     assert final == b"c=biws,r=" + nonce + b",p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="
-    exchange.verify(b"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=")
+    exchange.verify(b"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=")  # pragma: allowlist secret
     for forged in (b"v=AAAA", b"", b"e=other-error", b"v=%", b"\xff"):
         with pytest.raises(ScramError):
             exchange.verify(forged)

@@ -6,7 +6,7 @@ import pytest
 
 from edge import outage
 from edge import pubsub as pubsub_module
-from edge.errors import BrokerUnavailableError
+from edge.errors import BrokerUnavailableError, NotAuthorisedError
 from edge.memory_client import MemoryClient, MemorySink
 from edge.pubsub import PubSub
 from edge.records import OnDone, Partition
@@ -49,6 +49,28 @@ def test_a_failed_write_is_raised_by_what_comes_next() -> None:
     pubsub.write("t", b"3")
     with pytest.raises(BrokerUnavailableError, match="gone"):
         pubsub.close()
+
+
+class SilentSink(MemorySink):
+    """A sink into which writes vanish, as in an outage."""
+
+    def write(self, *_: object) -> None:
+        pass
+
+
+def test_credentials_that_are_revoked_end_the_wait_for_acknowledgements(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.pubsub.SILENCE_S", 0.05)
+    client = MemoryClient()
+    monkeypatch.setattr(client, "open_sink", lambda: SilentSink(client))
+    pubsub = PubSub(client)
+    pubsub.write("t", b"1")
+    client.fault = BrokerUnavailableError("away: it may come back")
+    with pytest.raises(BrokerUnavailableError, match="not acknowledged in time"):
+        pubsub.flush(0.3)
+    monkeypatch.setattr("edge.pubsub.LOOK_S", 0.0)
+    pubsub._next_look, client.fault = 0.0, NotAuthorisedError("revoked")
+    with pytest.raises(NotAuthorisedError, match="revoked"):
+        pubsub.flush()
 
 
 def test_a_failed_write_does_not_end_a_silence(

@@ -17,7 +17,7 @@ from edge.errors import ConfigurationError
 from edge.security import Secret, Security, read_secret
 from tests.edge.certificates import Authority, Identity, encrypt
 
-PASSWORD = "correct horse"
+PASSWORD = "correct horse"  # pragma: allowlist secret
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +59,7 @@ def test_a_secret_shows_itself_only_when_asked() -> None:
         ({"protocol": "SASL_SSL", "username": "ada"}, "EDGE_SASL_PASSWORD"),
         ({"protocol": "SASL_SSL", "username": "ada", "password": Secret("")}, "EDGE_SASL_PASSWORD"),
         ({"protocol": "SASL_SSL", "username": "a\0b", "password": Secret("x")}, "NUL"),
+        ({"protocol": "SASL_SSL", "username": "ada", "password": Secret("\udcff")}, "UTF-8"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused_with_advice(parts: dict[str, Any], advice: str) -> None:
@@ -69,13 +70,13 @@ def test_parts_that_do_not_fit_are_refused_with_advice(parts: dict[str, Any], ad
 def test_files_that_can_be_used_make_a_context_that_verifies(authority: Authority, client: Identity) -> None:
     encrypted = encrypt(client.key, PASSWORD)
     for key, password in ((client.key, None), (encrypted, Secret(PASSWORD))):
-        context = Security("SSL", authority.pem, client.certificate, key, password).ssl_context()
+        context = Security("SSL", authority.pem, client.certificate, key, password).ssl_context
         assert context is not None
         assert context.check_hostname
         assert context.verify_mode.name == "CERT_REQUIRED"
         assert context.minimum_version.name == "TLSv1_2"
         assert len(context.get_ca_certs()) == 1
-    assert Security().ssl_context() is None
+    assert Security().ssl_context is None
 
 
 def test_files_that_cannot_be_used_are_named(authority: Authority, client: Identity, tmp_path: Path) -> None:
@@ -101,7 +102,7 @@ def test_files_that_cannot_be_used_are_named(authority: Authority, client: Ident
     ]
     for files, message in cases:
         with pytest.raises(ConfigurationError) as caught:
-            Security("SSL", **files).ssl_context()
+            _ = Security("SSL", **files).ssl_context
         assert message in caught.value.message
 
 
@@ -150,7 +151,7 @@ def test_what_protects_follows_from_what_is_given() -> None:
         EDGE_SECURITY_PROTOCOL="SASL_PLAINTEXT",
         EDGE_SASL_MECHANISM="SCRAM-SHA-512",
         EDGE_SASL_USERNAME="ada",
-        EDGE_SASL_PASSWORD="pw",
+        EDGE_SASL_PASSWORD="pw",  # pragma: allowlist secret
     )
     assert chosen == "localhost:9092 SASL_PLAINTEXT SCRAM-SHA-512 ['pw', None]"
 
@@ -163,6 +164,8 @@ def test_a_password_comes_from_the_environment_or_a_file_and_from_nothing_else(t
     assert "['from file', None]" in came_to(*user, EDGE_SASL_PASSWORD_FILE=str(path))
     both = came_to(*user, EDGE_SASL_PASSWORD_FILE=str(path), EDGE_SASL_PASSWORD="pw")
     assert both == "Error: both EDGE_SASL_PASSWORD and --sasl-password-file give a password: leave one of them out"
+    assert "['from file', None]" in came_to(*user, EDGE_SASL_PASSWORD_FILE=str(path), EDGE_SASL_PASSWORD="")
+    assert came_to(EDGE_SASL_PASSWORD="", EDGE_TLS_KEY_PASSWORD="") == came_to()
     assert "No such option" in came_to(*user, "--sasl-password", "pw")
     key = ("--tls-certificate", "a.pem", "--tls-key", "a.key", "--tls-key-password-file", str(path))
     assert "[None, 'from file']" in came_to(*key)
@@ -203,9 +206,9 @@ def test_librdkafka_is_told_the_same() -> None:
         "ssl.ca.location": "ca.pem",
         "ssl.certificate.location": "c.pem",
         "ssl.key.location": "c.key",
-        "ssl.key.password": "kp",
+        "ssl.key.password": "kp",  # pragma: allowlist secret
         "sasl.mechanism": "PLAIN",
         "sasl.username": "ada",
-        "sasl.password": "pw",
+        "sasl.password": "pw",  # pragma: allowlist secret
     }
     assert connection_options(Cluster("a:1")) == {"bootstrap.servers": "a:1", "security.protocol": "PLAINTEXT"}

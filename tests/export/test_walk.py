@@ -1,6 +1,7 @@
 """The walk over a model file against onnx's own parser: what the walk accepts, onnx finds harmless, too."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import onnx
@@ -99,6 +100,14 @@ def compare(name: str, descriptor: Any, done: set[str]) -> None:
 
 def test_the_schema_is_that_of_onnx() -> None:
     compare("model", onnx.ModelProto.DESCRIPTOR, set())
+
+
+def test_the_models_that_onnx_ships_are_accepted_but_for_previews() -> None:
+    files = list(Path(onnx.__file__).parent.glob("backend/test/data/**/*.onnx"))
+    assert len(files) > 100
+    for file in files:
+        data = file.read_bytes()
+        assert agree(data) or b"ai.onnx.preview" in data, file
 
 
 def test_poison_is_refused_wherever_it_matters() -> None:

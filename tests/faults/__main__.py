@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 
+from bench.apps import unwind_on_sigterm
 from edge import cli
 from edge.classifier import AT_LEAST_ONCE, EXACTLY_ONCE
+from edge.delivery import COMMIT_INTERVAL_S
 from tests.faults import report
 from tests.faults.cluster import Cluster
 from tests.faults.experiment import Plan, run
@@ -48,12 +50,12 @@ class Faults(click.ParamType[tuple[Injections, ...]]):
 @click.option("--keys", type=click.IntRange(1, 10_000), default=4, help="Devices that send.")
 @click.option("--seed", type=int, default=1, help="Of the moments of faults, and of the order of images.")
 @click.option("--named/--unnamed", default=True, help="Whether classifiers have an --instance-id.")
-@click.option("--nodes", type=click.Choice(["1", "3"]), default="1", help="Brokers; a proxy needs a single one.")
-@click.option("--commit-interval", type=float, help="Of each classifier, in seconds.  [default: its own]")
+@click.option("--nodes", type=click.Choice(["1", "3"]), default="1", help="Brokers.")
+@click.option("--commit-interval", type=float, default=COMMIT_INTERVAL_S, help="Of each classifier, in seconds.")
 @click.option(
     "--json", "json_path", type=click.Path(path_type=Path, dir_okay=False), help="The result goes there, too."
 )
-@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+@click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[-- CLASSIFIER_OPTIONS]")
 def main(
     requests: int,
     rate: float,
@@ -65,15 +67,19 @@ def main(
     seed: int,
     named: bool,
     nodes: str,
-    commit_interval: float | None,
+    commit_interval: float,
     json_path: Path | None,
     options: tuple[str, ...],
 ) -> None:
     """Send numbered requests with known answers through real classifiers and a real broker, harm them, and judge.
 
-    OPTIONS after `--` go to every classifier.
+    What follows `--` goes to every classifier. Exits with 1 when a promise is broken.
     """
     plan = Plan(requests, rate, faults, delivery, partitions, classifiers, keys, seed, named, commit_interval, options)
+    misfit = plan.misfit(int(nodes))
+    if misfit is not None:
+        raise click.UsageError(misfit)
+    unwind_on_sigterm()
     with Cluster(int(nodes)) as cluster:
         result = run(plan, cluster, Line(plan))
     click.echo("", err=True)

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import click
 
+from bench.apps import unwind_on_sigterm
 from edge.classifier import EXACTLY_ONCE
 from localkafka import KAFKA_VERSION
 from tests.faults import report
 from tests.faults.cluster import Cluster
 from tests.faults.experiment import Plan, Result, run
-from tests.faults.faults import Injections
+from tests.faults.faults import FAULTS, Injections
 from tests.faults.progress import Line
 from tests.paths import ROOT
 
@@ -25,7 +26,7 @@ BEGIN, END = "<!-- campaign: begin -->", "<!-- campaign: end -->"
 VERSIONS = ("kafka-python", "confluent-kafka", "onnxruntime")
 COLUMNS = (
     *("faults", "delivery", "requests", "lost", "duplicated", "wrong", "out of order"),
-    *("poison dead-lettered", "first new prediction", "verdict"),
+    *("poison dead-lettered", "first new prediction", "longest silence", "verdict"),
 )
 
 
@@ -79,6 +80,8 @@ CASES: Mapping[int, Sequence[Case]] = {
         many("kill-classifier:2:8", named=False),
         many("stop-classifier:1:8", named=False),
         once("stop-classifier:1:15"),
+        Case(Plan(3_000, 100, faults("zombie:4"))),
+        Case(Plan(3_000, 100, faults("zombie:4"), EXACTLY_ONCE)),
         many("kill-unwritten:4:1"),
         once("kill-unwritten:4:1"),
         many("stop-broker:2:5"),
@@ -106,6 +109,7 @@ CASES: Mapping[int, Sequence[Case]] = {
 @click.option("--only", multiple=True, metavar="FAULT", help="Only the cases with this fault; writes no document.")
 def main(only: Sequence[str]) -> None:
     """Run all cases, and write the table of their verdicts into docs/reliability.md."""
+    unwind_on_sigterm()
     rows: list[str] = []
     are_good = True
     for nodes, cases in CASES.items():
@@ -113,7 +117,7 @@ def main(only: Sequence[str]) -> None:
         if chosen:
             with Cluster(nodes) as cluster:
                 for case in chosen:
-                    is_good, row = judge(case, cluster)
+                    is_good, row = judge(case, cluster, nodes)
                     rows.append(row)
                     are_good &= is_good
     if not only:
@@ -121,8 +125,12 @@ def main(only: Sequence[str]) -> None:
     sys.exit(0 if are_good else 1)
 
 
-def judge(case: Case, cluster: Cluster) -> tuple[bool, str]:
+def judge(case: Case, cluster: Cluster, nodes: int) -> tuple[bool, str]:
     """Run one case and print its verdict; returns whether it is good, and its row."""
+    misfit = case.plan.misfit(nodes)
+    if misfit is not None:
+        click.echo(f"LEFT OUT: {case.plan}: {misfit}\n")
+        return True, f"| left out: {misfit} |"
     result = run(case.plan, cluster, Line(case.plan))
     failures = case.failures(result)
     click.echo(report.text(result, failures) + "\n")
@@ -139,7 +147,8 @@ def table(rows: Sequence[str]) -> str:
         f"Python {platform.python_version()}, {versions}, Apache Kafka {KAFKA_VERSION}, one node, or three "
         "where leaders are killed or moved."
     )
-    return "\n".join([*head, *rows, "", made])
+    meanings = [f"- {name}: {fault.meaning}" for name, fault in FAULTS.items()]
+    return "\n".join([*head, *rows, "", made, "", "What the faults do:", "", *meanings])
 
 
 def write(document: Path, text: str) -> None:

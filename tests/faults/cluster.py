@@ -13,6 +13,9 @@ from confluent_kafka.admin import AdminClient
 from localkafka import BrokerError, LocalKafka
 from tests.faults.proxy import HOST, Proxy
 
+CAN_FILL_DISK = hasattr(resource, "prlimit")
+"""Only Linux lets one process limit another."""
+
 HALT_S, ADMIN_S = 60.0, 30.0
 PROBE_S = 0.002
 

@@ -1,23 +1,22 @@
 """One run: questions on a schedule, faults among them, and the verdict on what came of it."""
 
-import bisect
 import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from edge.classifier import AT_LEAST_ONCE, COMMIT_INTERVALS_S, EXACTLY_ONCE
-from edge.delivery import MAX_IN_FLIGHT
+from edge.classifier import AT_LEAST_ONCE, EXACTLY_ONCE
+from edge.delivery import COMMIT_INTERVAL_S, MAX_IN_FLIGHT
 from edge.images import load_images
 from edge.model import load_model
-from edge.records import Record
 from tests.faults.checker import Verdict, check
 from tests.faults.cluster import Cluster
-from tests.faults.faults import FAULTS, POISON, Injections
+from tests.faults.faults import FAULTS, POISON, Fault, Injections
 from tests.faults.history import History, number_of
 from tests.faults.recorder import Recorder, read_topic
+from tests.faults.recovery import Injected, Recovery, longest_silence_s, recoveries
 from tests.faults.stage import Exit, Stage
 from tests.faults.workload import Sender, questions
 from tests.paths import IMAGES, LENET
@@ -39,7 +38,7 @@ class Plan:
     keys: int = 4
     seed: int = 1
     named: bool = True
-    commit_interval_s: float | None = None
+    commit_interval_s: float = COMMIT_INTERVAL_S
     options: tuple[str, ...] = ()
 
     @property
@@ -48,45 +47,51 @@ class Plan:
         return self.requests / self.rate_per_s
 
     @property
+    def proxied(self) -> bool:
+        """Whether a fault needs a proxy between classifiers and broker."""
+        return any(kind.proxied for kind in self._kinds)
+
+    def misfit(self, nodes: int) -> str | None:
+        """Why this cannot run on so many nodes, None when it can."""
+        if self.proxied and nodes > 1:
+            return "faults of the network need a single node"
+        if any(kind.nodes > nodes for kind in self._kinds):
+            return "the leader can be lost of three nodes only"
+        if not self.named and (self.delivery == EXACTLY_ONCE or any(kind.named for kind in self._kinds)):
+            return "exactly-once and zombies need names"
+        if not all(kind.available for kind in self._kinds):
+            return "a full disk needs Linux"
+        return None
+
+    @property
+    def _kinds(self) -> list[Fault]:
+        return [FAULTS[fault.name] for fault in self.faults if fault.name in FAULTS]
+
+    @property
     def allowed_duplicates(self) -> int:
         """The stated bound: what a crash may repeat, for each of them."""
         if self.delivery == EXACTLY_ONCE:
             return 0
         crashes = sum(fault.count for fault in self.faults if fault.name != POISON)
-        interval_s = self.commit_interval_s or COMMIT_INTERVALS_S[self.delivery]
-        return int(crashes * (self.rate_per_s * interval_s + MAX_IN_FLIGHT))
+        return int(crashes * (self.rate_per_s * self.commit_interval_s + MAX_IN_FLIGHT))
 
     def classifier_options(self) -> list[str]:
         """Beside those of every classifier."""
-        interval = [] if self.commit_interval_s is None else ["--commit-interval", str(self.commit_interval_s)]
-        return ["--delivery", self.delivery, *interval, *self.options]
-
-
-@dataclass(frozen=True)
-class Injected:
-    """A fault that was: when it began, and when recovery could begin, in nanoseconds since 1970."""
-
-    name: str
-    began_ns: int
-    over_ns: int
-
-
-@dataclass(frozen=True)
-class Recovery:
-    """What followed one fault: seconds to the first new prediction, and answers given again before the next one."""
-
-    name: str
-    seconds: float | None
-    duplicates: int
+        return ["--delivery", self.delivery, "--commit-interval", str(self.commit_interval_s), *self.options]
 
 
 @dataclass(frozen=True)
 class Result:
-    """A run with its verdict."""
+    """A run with its verdict.
+
+    `silence_s` is the longest time without a new prediction, `log` what all classifiers said.
+    """
 
     plan: Plan
     verdict: Verdict
     recoveries: tuple[Recovery, ...]
+    silence_s: float
+    log: tuple[str, ...]
     exits: tuple[Exit, ...]
     send_errors: tuple[str, ...]
     seconds: float
@@ -94,7 +99,7 @@ class Result:
     def failures(self) -> list[str]:
         """What the run promises and does not hold, one line each."""
         found = self.verdict.failures(self.plan.delivery, self.plan.allowed_duplicates)
-        found += [f"a classifier ended by itself with {exit.code}: {exit.last_line}" for exit in self.exits]
+        found += [f"a classifier {exit}" for exit in self.exits]
         return found
 
 
@@ -117,14 +122,13 @@ def run(plan: Plan, cluster: Cluster, on_progress: Callable[[Progress], None] = 
     poison = sum(fault.count for fault in plan.faults if fault.name == POISON)
     asked = questions(load_images(IMAGES), model, plan.requests, keys=plan.keys, poison=poison, seed=plan.seed)
     committed = plan.delivery == EXACTLY_ONCE
-    proxied = any(fault.name in FAULTS and FAULTS[fault.name].proxied for fault in plan.faults)
     with Stage(
         cluster,
         partitions=plan.partitions,
         classifiers=plan.classifiers,
         options=plan.classifier_options(),
         named=plan.named,
-        proxied=proxied,
+        proxied=plan.proxied,
     ) as stage:
         wire, servers = stage.wire, cluster.servers
         sender = Sender(servers, wire.requests, list(asked.values()), plan.rate_per_s)
@@ -137,12 +141,14 @@ def run(plan: Plan, cluster: Cluster, on_progress: Callable[[Progress], None] = 
             read_topic(servers, topic, read_committed=committed)
             for topic in (wire.requests, wire.predictions, wire.dead_letters)
         )
-        exits = tuple(stage.exits)
+        exits, log = tuple(stage.exits), tuple(line for member in stage.members for line in member.log)
     history = History(asked, frozenset(sender.acknowledged), requests, predictions, letters, model.sha256)
     return Result(
         plan=plan,
         verdict=check(history),
         recoveries=tuple(recoveries(progress.injected, predictions)),
+        silence_s=longest_silence_s(predictions),
+        log=log,
         exits=exits,
         send_errors=tuple(sender.errors),
         seconds=time.monotonic() - started,
@@ -228,33 +234,3 @@ class _Run:
 
     def _hold(self, seconds: float) -> None:
         self._abort.wait(seconds)
-
-
-def recoveries(injected: Sequence[Injected], predictions: Sequence[Record]) -> list[Recovery]:
-    """What followed each fault, by the broker's clock; a new prediction is one whose question had none before."""
-    in_time = sorted(predictions, key=lambda record: (record.timestamp_ms, record.partition, record.offset))
-    seen: set[bytes | None] = set()
-    new: list[int] = []
-    again: list[int] = []
-    for record in in_time:
-        name = dict(record.headers).get("request-id")
-        (again if name in seen else new).append(record.timestamp_ms)
-        seen.add(name)
-    ordered = sorted(injected, key=lambda fault: fault.began_ns)
-    nexts = [fault.began_ns / 1e6 for fault in ordered[1:]] + [float("inf")]
-    found = []
-    for fault, next_ms in zip(ordered, nexts, strict=True):
-        repeated = bisect.bisect_left(again, next_ms) - bisect.bisect_left(again, fault.began_ns / 1e6)
-        found.append(Recovery(fault.name, _seconds_to_the_first(new, fault, ordered), repeated))
-    return found
-
-
-def _seconds_to_the_first(new: list[int], fault: Injected, injected: list[Injected]) -> float | None:
-    """From the end of a fault to the first new prediction; None when another fault came into its way."""
-    first = bisect.bisect_left(new, fault.over_ns / 1e6)
-    if first == len(new):
-        return None
-    others = [other for other in injected if other is not fault]
-    if any(other.began_ns / 1e6 < new[first] and other.over_ns > fault.over_ns for other in others):
-        return None
-    return (new[first] - fault.over_ns / 1e6) / 1000

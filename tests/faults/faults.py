@@ -6,23 +6,33 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from tests.faults.stage import Stage
+from edge.errors import EXIT_BAD_CONFIGURATION
+from tests.faults.cluster import CAN_FILL_DISK
+from tests.faults.stage import Exit, Stage
 
 Hold = Callable[[], None]
 Inject = Callable[[Stage, Hold, random.Random], int]
 """Does harm, calls `hold` once, makes good; returns when recovery could begin, in nanoseconds since 1970."""
 
 SLOW_S, SLOW_BYTES_PER_S = 0.05, 200_000.0
-JOIN_S = 10.0
+TRICKLE_S, JOIN_S = 0.3, 10.0
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One kind of fault; `seconds` is how long it lasts unless told otherwise."""
+    """One kind of fault; `seconds` is how long it lasts unless told otherwise, the rest is what it needs."""
 
     inject: Inject
     seconds: float
     proxied: bool = False
+    nodes: int = 1
+    named: bool = False
+    available: bool = True
+
+    @property
+    def meaning(self) -> str:
+        """What it does, in a sentence."""
+        return (self.inject.__doc__ or "").strip()
 
 
 @dataclass(frozen=True)
@@ -69,6 +79,16 @@ def stop_classifier(stage: Stage, hold: Hold, generator: random.Random) -> int:
     with member.lock, member.stopped():
         hold()
     return time.time_ns()
+
+
+def zombie(stage: Stage, hold: Hold, generator: random.Random) -> int:
+    """SIGSTOP one classifier, start another of the same --instance-id, and wake the first: it must give way and end."""
+    member = generator.choice(stage.members)
+    with member.lock:
+        started, code = member.replace(hold)
+    if code != EXIT_BAD_CONFIGURATION:
+        stage.exits.append(Exit(member.number, code, member.log[-1] if member.log else ""))
+    return started
 
 
 def kill_broker(stage: Stage, hold: Hold, _: random.Random) -> int:
@@ -136,10 +156,10 @@ def stall_writes(stage: Stage, hold: Hold, _: random.Random) -> int:
 
 
 def kill_unwritten(stage: Stage, hold: Hold, generator: random.Random) -> int:
-    """SIGKILL one classifier while its predictions are held up: what it has committed too early is lost."""
+    """SIGKILL one classifier whose predictions trickle while all else flows: what it commits too early is lost."""
     member = generator.choice(stage.members)
     with member.lock:
-        with stage.cluster.proxy.writes_stalled():
+        with stage.cluster.proxy.writes_slowed(TRICKLE_S):
             hold()
             member.kill()
         return member.start()
@@ -167,11 +187,12 @@ def join_and_leave(stage: Stage, hold: Hold, _: random.Random) -> int:
 FAULTS: Mapping[str, Fault] = {
     "kill-classifier": Fault(kill_classifier, 0.0),
     "stop-classifier": Fault(stop_classifier, 8.0),
+    "zombie": Fault(zombie, 3.0, named=True),
     "kill-broker": Fault(kill_broker, 0.0),
     "stop-broker": Fault(stop_broker, 5.0),
-    "full-disk": Fault(full_disk, 1.0),
-    "kill-leader": Fault(kill_leader, 2.0),
-    "move-leader": Fault(move_leader, 2.0),
+    "full-disk": Fault(full_disk, 1.0, available=CAN_FILL_DISK),
+    "kill-leader": Fault(kill_leader, 2.0, nodes=3),
+    "move-leader": Fault(move_leader, 2.0, nodes=3),
     "cut": Fault(cut, 0.0, proxied=True),
     "stall": Fault(stall, 5.0, proxied=True),
     "stall-writes": Fault(stall_writes, 3.0, proxied=True),

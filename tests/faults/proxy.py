@@ -23,7 +23,7 @@ class Proxy:
         self._flows, self._writes_flow = threading.Event(), threading.Event()
         self._flows.set()
         self._writes_flow.set()
-        self._delay_s, self._bytes_per_s = 0.0, 1.0
+        self._delay_s, self._bytes_per_s, self._write_delay_s = 0.0, 1.0, 0.0
         self._lock = threading.Lock()
         self._links: set[_Link] = set()
         self._listener = socket.create_server((HOST, port), backlog=128)
@@ -55,6 +55,15 @@ class Proxy:
         """The same for connections that carry Produce requests: what else there is, such as commits, goes on."""
         with _cleared(self._writes_flow):
             yield
+
+    @contextlib.contextmanager
+    def writes_slowed(self, delay_s: float) -> Iterator[None]:
+        """Delay each piece of the same connections, in either direction."""
+        self._write_delay_s = delay_s
+        try:
+            yield
+        finally:
+            self._write_delay_s = 0.0
 
     @contextlib.contextmanager
     def slowed(self, delay_s: float, bytes_per_s: float) -> Iterator[None]:
@@ -102,6 +111,7 @@ class Proxy:
                     link.note(chunk)
                 self._flows.wait()
                 if link.is_producer:
+                    time.sleep(self._write_delay_s)
                     self._writes_flow.wait()
                 target.sendall(chunk)
             if not link.is_reset:

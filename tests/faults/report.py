@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from tests.faults.experiment import Recovery, Result
+from tests.faults.experiment import Result
 from tests.faults.faults import POISON
+from tests.faults.recovery import Recovery
 
 
 def text(result: Result, failures: Sequence[str]) -> str:
@@ -27,6 +28,8 @@ def text(result: Result, failures: Sequence[str]) -> str:
             f"{len(verdict.dead_lettered)} unexpected, {verdict.poison_repeated.total()} repeated",
         ),
         *((f"new answer after {name}", _after(found)) for name, found in _by_name(result).items()),
+        ("longest silence", f"{result.silence_s:.2f} s"),
+        ("log of the classifiers", f"{len(result.log)} lines"),
         ("took", f"{result.seconds:.0f} s"),
     ]
     lines = [f"{name:32} {value}" for name, value in rows]
@@ -47,6 +50,7 @@ def row(result: Result, failures: Sequence[str]) -> str:
         len(verdict.out_of_order),
         f"{verdict.poison - len(verdict.poison_missing)} of {verdict.poison}",
         "; ".join(f"{name}: {_times(found)}" for name, found in _by_name(result).items()),
+        f"{result.silence_s:.1f} s",
         "; ".join(failures) or "ok",
     ]
     return f"| {' | '.join(map(str, cells))} |"
@@ -69,6 +73,8 @@ def document(result: Result) -> dict[str, Any]:
         "poison_missing": verdict.poison_missing,
         "poison_repeated": verdict.poison_repeated.total(),
         "recoveries": [asdict(recovery) for recovery in result.recoveries],
+        "silence_s": result.silence_s,
+        "log": result.log,
         "exits": [asdict(found) for found in result.exits],
         "send_errors": result.send_errors,
         "seconds": result.seconds,

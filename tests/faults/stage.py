@@ -6,7 +6,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from edge.codec import REQUEST_TOPIC_CONFIG
@@ -20,11 +20,15 @@ START_S, STOP_S = 60.0, 30.0
 
 @dataclass(frozen=True)
 class Exit:
-    """A classifier that ended by itself, or not with 0 when it was told to stop."""
+    """A classifier that ended by itself, or not as it should; `code` is None for one that had to be killed."""
 
     member: int
     code: int | None
     last_line: str
+
+    def __str__(self) -> str:
+        what = "did not end" if self.code is None else f"ended with {self.code}"
+        return f"{what}, and said last: {self.last_line}"
 
 
 class Member:
@@ -50,8 +54,24 @@ class Member:
     def end(self, number: int) -> int | None:
         """Send a signal; returns the exit code, None for one that had to be killed."""
         process, self.process = self.process, None
-        if process is None:
-            return 0
+        return 0 if process is None else self._end(process, number)
+
+    def replace(self, hold: Callable[[], None]) -> tuple[int, int | None]:
+        """SIGSTOP, start another of the same name, and wake the first one, which must find out and end.
+
+        Returns when the other was started, and the first one's exit code, None for one that went on.
+        """
+        first = self.process
+        assert first is not None
+        first.process.send_signal(signal.SIGSTOP)
+        try:
+            started = self.start()
+            hold()
+        finally:
+            code = self._end(first, signal.SIGCONT)
+        return started, code
+
+    def _end(self, process: Process, number: int) -> int | None:
         with process:
             process.process.send_signal(number)
             try:

@@ -4,12 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from edge.classifier import EXACTLY_ONCE
 from edge.images import load_images
 from edge.model import load_model
 from edge.records import Partition, Record
-from tests.faults.campaign import BEGIN, END, write
-from tests.faults.experiment import Injected, Recovery, recoveries
+from tests.faults.campaign import BEGIN, CASES, END, faults, write
+from tests.faults.cluster import CAN_FILL_DISK
+from tests.faults.experiment import Plan
 from tests.faults.faults import Injections
+from tests.faults.recovery import Injected, Recovery, longest_silence_s, recoveries
 from tests.faults.workload import questions
 from tests.paths import IMAGES, LENET
 
@@ -40,6 +43,11 @@ def test_a_recovery_that_another_fault_delays_is_not_measured() -> None:
         answers((0, 900), (1, 2100)),
     )
     assert found == [Recovery("kill", None, 0), Recovery("cut", 0.1, 0), Recovery("late", None, 0)]
+
+
+def test_silence_is_broken_by_new_answers_only() -> None:
+    assert longest_silence_s(answers((0, 900), (1, 1000), (0, 1500), (2, 2250))) == 1.25
+    assert longest_silence_s([]) == 0
 
 
 def test_the_same_seed_gives_the_same_moments_and_questions() -> None:
@@ -74,6 +82,25 @@ def test_faults_are_written_as_name_count_and_seconds(text: str, expected: Injec
 def test_what_is_no_fault_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"fault|count|seconds"):
         Injections.parse(text)
+
+
+@pytest.mark.parametrize("nodes", [1, 3])
+def test_every_case_of_the_campaign_fits_its_cluster(nodes: int) -> None:
+    elsewhere = set() if CAN_FILL_DISK else {"a full disk needs Linux"}
+    assert {case.plan.misfit(nodes) for case in CASES[nodes]} - elsewhere == {None}
+
+
+@pytest.mark.parametrize(
+    ("plan", "nodes"),
+    [
+        (Plan(1, 1, faults("cut")), 3),
+        (Plan(1, 1, faults("kill-leader")), 1),
+        (Plan(1, 1, faults("zombie"), named=False), 1),
+        (Plan(1, 1, (), EXACTLY_ONCE, named=False), 1),
+    ],
+)
+def test_a_plan_that_does_not_fit_its_cluster_is_refused(plan: Plan, nodes: int) -> None:
+    assert plan.misfit(nodes) is not None
 
 
 def test_the_table_replaces_only_what_stands_between_its_markers(tmp_path: Path) -> None:

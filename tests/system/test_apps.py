@@ -127,6 +127,7 @@ APPS = [
     ("edge.consumer",),
     ("edge.counter", "produce"),
     ("edge.counter", "consume"),
+    ("edge.deadletter", "list"),
 ]
 
 

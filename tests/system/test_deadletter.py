@@ -111,6 +111,13 @@ def test_replay_writes_what_is_whole_and_refuses_the_rest(rejected: Wire) -> Non
     assert second.value == b"\x1b[31m"
 
 
+def test_a_replay_to_a_topic_that_is_not_there_says_so(rejected: Wire) -> None:
+    lost = dead(rejected, "replay", "0-0", "--to", "nowhere")
+    assert lost.process.returncode == 78
+    assert lost.errors[-1].startswith("Error: there is no topic 'nowhere' here")
+    assert "Traceback" not in lost.log
+
+
 def test_whoever_sits_at_a_terminal_is_asked(rejected: Wire) -> None:
     terminal, stdin = pty.openpty()
     command = [sys.executable, "-m", "edge.deadletter", "replay", "--dead-letter-topic", rejected.dead_letters]

@@ -98,7 +98,7 @@ def test_batches_that_cannot_be_unpacked_are_one_dead_letter_each(foreign: Wire,
             codec,
             [(image, [("request-id", str(max(0, number - 3)).encode())])] * (1, 3)[number < 3],
         )
-    bomb = gzip.compress(record(0, bytes(200_000_000)))
+    bomb = gzip.compress(record(0, bytes(80_000_000)))
     produce(foreign.servers, foreign.requests, batch([b""], GZIP, bomb), batch([good(0, 2, image)]))
     peak: list[int] = []
     dead = classify(foreign, 3, 4, lambda app: peak.append(rss_bytes(app.process.pid, "VmHWM")))
