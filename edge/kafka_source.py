@@ -72,6 +72,7 @@ class KafkaSource:
             time.sleep(_PAUSE_S)
             timeout_s = _SPIN_PROBE_S
         self._keep_membership()
+        self._join_for_all()
         worked_s = time.thread_time()
         try:
             polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
@@ -165,6 +166,7 @@ class KafkaSource:
             log.warning("the group was not left cleanly (%s): its other members wait for the session to end", error)
 
     def _subscribe(self) -> None:
+        self._known: int | None = None
         self._consumer = self._open_consumer()
         tolerate(self._consumer)
         self._consumer.subscribe([self._topic], listener=_Listener(self))
@@ -224,6 +226,19 @@ class KafkaSource:
             coordinator.request_rejoin()
         self._last_read = now
 
+    def _join_for_all(self) -> None:
+        """Join once more when the topic has other partitions than this static member knew, unless it leads its group.
+
+        One that comes back gets what its predecessor had, maybe nothing, and kafka-python 3.0.12 then believes that its
+        predecessor leads the group: nobody would ever look after partitions that are new. The broker knows better.
+        """
+        coordinator = self._consumer._coordinator
+        count = len(self._consumer._cluster.partitions_for_topic(self._topic) or ())
+        is_follower = coordinator.stable() and not coordinator.is_dynamic_member() and not coordinator._is_leader
+        if is_follower and count and self._known not in (None, count):
+            self._known = count
+            coordinator.request_rejoin()
+
     def _is_heartbeat_overdue(self) -> bool:
         """Whether the coordinator owes an answer to the last heartbeat: kafka-python then spins, and each turn leaves
         callbacks at the fetch that is under way, 100 MB in half a minute.
@@ -281,6 +296,8 @@ class _Listener(kafka.AsyncConsumerRebalanceListener):  # type: ignore[misc]
     async def on_partitions_assigned(self, assigned: Collection[Any]) -> None:
         names = ", ".join(sorted(f"{tp.topic}-{tp.partition}" for tp in assigned)) or "none"
         log.info("partitions assigned: %s", names)
+        if self._source._known is None:
+            self._source._known = len(assigned)
 
     async def on_partitions_lost(self, lost: Collection[Any]) -> None:
         log.warning("partitions lost: this process was evicted from its group; some records will be answered again")

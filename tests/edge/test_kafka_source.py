@@ -37,6 +37,12 @@ class StrangeConsumer:
     def stable(self) -> bool:
         return True
 
+    def is_dynamic_member(self) -> bool:
+        return True
+
+    def partitions_for_topic(self, topic: str) -> set[int]:
+        return {0}
+
     def request_rejoin(self) -> None:
         self.rejoins_requested += 1
 

@@ -79,6 +79,22 @@ def test_partitions_that_are_added_are_read_from_their_beginning(wire: Wire, sam
     assert f"{wire.requests}-2" in classifier.log
 
 
+def test_a_named_classifier_that_comes_back_reads_partitions_that_are_added(wire: Wire, samples: Images) -> None:
+    wire.create()
+    named = [*wire.classifier, "--instance-id", "one"]
+    with Process("edge.classifier", *named) as classifier:
+        wait_until(lambda: "partitions assigned: in" in classifier.log, "the first partition")
+        classifier.kill()
+    with Process("edge.classifier", *named) as classifier:
+        wait_until(lambda: "partitions assigned: in" in classifier.log, "the same once more")
+        admin = kafka_python.KafkaAdminClient(bootstrap_servers=wire.servers)
+        admin.create_partitions({wire.requests: 3})
+        admin.close()
+        wire.send(requests(samples, 60), key=lambda n: str(n).encode())
+        wait_until(lambda: len(set(wire.answers())) == 60, "every prediction")
+        assert classifier.terminate() == 0
+
+
 def test_a_member_that_polls_too_slowly_is_evicted_comes_back_and_loses_nothing(wire: Wire, samples: Images) -> None:
     wire.create()
     wire.send(requests(samples, 3))
