@@ -12,9 +12,10 @@ import kafka.errors
 
 from edge.errors import BrokerUnavailableError, EdgeError, NotAuthorisedError, StoppedError, is_fatal
 from edge.kafka_errors import missing_right, translate
+from edge.kafka_member import HEARTBEAT_INTERVAL_S, SESSION_TIMEOUT_MS
 from edge.kafka_scan import scan
 from edge.kafka_sink import KafkaSink, KafkaTransactionalSink
-from edge.kafka_source import HEARTBEAT_INTERVAL_S, SESSION_TIMEOUT_MS, KafkaSource
+from edge.kafka_source import KafkaSource
 from edge.outage import Retry
 from edge.probe import find_fault
 from edge.records import OnRevoked, Partition, Record, Right

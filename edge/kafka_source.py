@@ -10,6 +10,7 @@ import kafka.errors
 
 from edge.errors import BrokerUnavailableError, ConfigurationError, EdgeError, is_fatal
 from edge.kafka_errors import translate
+from edge.kafka_member import Member
 from edge.kafka_records import to_record, tolerate
 from edge.kafka_sink import kafka_offsets
 from edge.outage import Outage
@@ -17,21 +18,13 @@ from edge.records import OnDone, OnRevoked, Partition, Record
 
 log = logging.getLogger(__name__)
 
-SESSION_TIMEOUT_MS = 6_000
 CLOSE_TIMEOUT_MS, HURRIED_CLOSE_TIMEOUT_MS = 5_000, 500
 STUCK_S = 15.0
 """A client that has made no progress for so long, though a broker answers, is replaced."""
 _LOOK_S = 5.0
 _PAUSE_S, _SPIN_PROBE_S = 0.25, 0.02
-HEARTBEAT_INTERVAL_S, _HEARTBEAT_GRACE_S = 2.0, 0.5
 _COMMITTED_TIMEOUT_MS = 5_000
 _REVOKE_COMMIT_MS = 3_000
-_REJOINING = (
-    kafka.errors.RebalanceInProgressError,
-    kafka.errors.IllegalGenerationError,
-    kafka.errors.UnknownMemberIdError,
-)
-"""What a heartbeat is told that is out of date, but whose place nobody has taken."""
 
 
 class KafkaSource:
@@ -59,7 +52,6 @@ class KafkaSource:
         self._is_rot_told = False
         self._ill_since: float | None = None
         self._next_look = 0.0
-        self._last_read = time.monotonic()
         self._connection = Outage("the connection to Kafka is lost, trying again", "connected to Kafka again")
         self._missing = Outage(f"the topic {topic!r} is gone, waiting for it", f"the topic {topic!r} is there again")
         self._reading = Outage("reading fails and will be repeated", "reading goes on")
@@ -71,8 +63,7 @@ class KafkaSource:
         if self._is_spinning:
             time.sleep(_PAUSE_S)
             timeout_s = _SPIN_PROBE_S
-        self._keep_membership()
-        self._join_for_all()
+        self._member.keep()
         worked_s = time.thread_time()
         try:
             polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
@@ -83,7 +74,7 @@ class KafkaSource:
         # While its coordinator is away, kafka-python waits for records by polling as fast as it can.
         worked_s = time.thread_time() - worked_s
         is_busy = worked_s > max(timeout_s, _SPIN_PROBE_S) / 4
-        self._is_spinning = not polled and (is_busy or self._is_heartbeat_overdue())
+        self._is_spinning = not polled and (is_busy or self._member.is_heartbeat_overdue)
         return [to_record(record) for records in polled.values() for record in records]
 
     def commit(self, offsets: Mapping[Partition, int], on_done: OnDone) -> None:
@@ -131,18 +122,8 @@ class KafkaSource:
             raise translate(error, "finding out what is committed") from error
 
     def check_place(self) -> None:
-        """Ask the group whether this member's name is still its own, by a heartbeat of its own.
-
-        Raises: FencedError when another process has it, BrokerUnavailableError when no coordinator says.
-        """
-        consumer = self._consumer
-        heartbeat = consumer._manager.call_soon(consumer._coordinator._send_heartbeat_request)
-        try:
-            consumer._net.run(consumer._manager.wait_for, heartbeat, _COMMITTED_TIMEOUT_MS)
-        except _REJOINING:
-            return
-        except kafka.errors.KafkaError as error:
-            raise translate(error, "asking the group for this process's place") from error
+        """Raises FencedError when another process has this member's name, BrokerUnavailableError when nobody says."""
+        self._member.check_place()
 
     @property
     def membership(self) -> object:
@@ -166,8 +147,8 @@ class KafkaSource:
             log.warning("the group was not left cleanly (%s): its other members wait for the session to end", error)
 
     def _subscribe(self) -> None:
-        self._known: int | None = None
         self._consumer = self._open_consumer()
+        self._member = Member(self._consumer, self._topic)
         tolerate(self._consumer)
         self._consumer.subscribe([self._topic], listener=_Listener(self))
 
@@ -213,40 +194,6 @@ class KafkaSource:
         self._is_spinning, self._ill_since = False, None
         self._subscribe()
 
-    def _keep_membership(self) -> None:
-        """Join again where kafka-python would not, or not in time.
-
-        It forgets a rebalance that new metadata has started when a poll's time-out interrupts it (3.0.12), and then
-        neither heartbeats nor fetches, for ever. And after a sleep of the whole process it fetches on until its next
-        heartbeat fails, though its partitions have long been somebody else's.
-        """
-        coordinator, now = self._consumer._coordinator, time.monotonic()
-        was_asleep = (now - self._last_read) * 1000 > SESSION_TIMEOUT_MS
-        if coordinator.rejoining or (was_asleep and coordinator.heartbeat.session_timeout_expired()):
-            coordinator.request_rejoin()
-        self._last_read = now
-
-    def _join_for_all(self) -> None:
-        """Join once more when the topic has other partitions than this static member knew, unless it leads its group.
-
-        One that comes back gets what its predecessor had, maybe nothing, and kafka-python 3.0.12 then believes that its
-        predecessor leads the group: nobody would ever look after partitions that are new. The broker knows better.
-        """
-        coordinator = self._consumer._coordinator
-        count = len(self._consumer._cluster.partitions_for_topic(self._topic) or ())
-        is_follower = coordinator.stable() and not coordinator.is_dynamic_member() and not coordinator._is_leader
-        if is_follower and count and self._known not in (None, count):
-            self._known = count
-            coordinator.request_rejoin()
-
-    def _is_heartbeat_overdue(self) -> bool:
-        """Whether the coordinator owes an answer to the last heartbeat: kafka-python then spins, and each turn leaves
-        callbacks at the fetch that is under way, 100 MB in half a minute.
-        """
-        coordinator = self._consumer._coordinator
-        sent = max(coordinator.heartbeat.last_send, coordinator.heartbeat.last_reset)
-        return bool(coordinator.stable()) and time.monotonic() - sent > HEARTBEAT_INTERVAL_S + _HEARTBEAT_GRACE_S
-
     def _wait_after(self, error: Exception) -> None:
         fault = translate(error, "reading")
         if is_fatal(fault):
@@ -278,9 +225,7 @@ class _Listener(kafka.AsyncConsumerRebalanceListener):  # type: ignore[misc]
         try:
             await self._commit(revoked)
         finally:
-            # kafka-python 3.0.12 would read a partition that this member keeps from where it was, which is behind what
-            # was in flight and is forgotten now; it has to be read again from what is committed.
-            self._source._consumer._subscription.assign_from_subscribed([])
+            self._source._member.forget_positions()
 
     async def _commit(self, revoked: Collection[Any]) -> None:
         offsets = self._source._on_revoked([Partition(*tp) for tp in revoked])
@@ -296,8 +241,7 @@ class _Listener(kafka.AsyncConsumerRebalanceListener):  # type: ignore[misc]
     async def on_partitions_assigned(self, assigned: Collection[Any]) -> None:
         names = ", ".join(sorted(f"{tp.topic}-{tp.partition}" for tp in assigned)) or "none"
         log.info("partitions assigned: %s", names)
-        if self._source._known is None:
-            self._source._known = len(assigned)
+        self._source._member.joined(len(assigned))
 
     async def on_partitions_lost(self, lost: Collection[Any]) -> None:
         log.warning("partitions lost: this process was evicted from its group; some records will be answered again")

@@ -6,7 +6,7 @@ from typing import Any
 import kafka.errors
 import pytest
 
-from edge import kafka_source
+from edge import kafka_member, kafka_source
 from edge.errors import BrokerUnavailableError, ConfigurationError, EdgeError, NotAuthorisedError
 from edge.kafka_source import KafkaSource
 from edge.records import Partition
@@ -144,7 +144,7 @@ def test_a_rebalance_that_a_timeout_has_interrupted_is_kept_going() -> None:
 def test_a_process_that_was_asleep_joins_again_before_it_reads(
     session_ms: int, hears_nothing: bool, rejoins: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kafka_source, "SESSION_TIMEOUT_MS", session_ms)
+    monkeypatch.setattr(kafka_member, "SESSION_TIMEOUT_MS", session_ms)
     cluster = Cluster()
     (consumer,) = cluster.consumers
     consumer.hears_nothing = hears_nothing
