@@ -1,9 +1,10 @@
 """Reads all that topics hold, outside of any consumer group, on librdkafka: 50,000 records in a second."""
 
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from edge.records import Partition, Record
 
@@ -54,14 +55,22 @@ class Recorder:
 
     def read_to_the_end(self, is_given_up: Callable[[], bool] = lambda: False) -> list[Record]:
         """All records up to the ends as of now, partition by partition."""
-        ends = {
-            Partition(p.topic, p.partition): self._consumer.get_watermark_offsets(p, TIMEOUT_S)[1]
-            for p in self._partitions
-        }
+        ends = {Partition(p.topic, p.partition): self._end(p) for p in self._partitions}
         records: list[Record] = []
         while any(self._ended.get(partition, -1) < end for partition, end in ends.items()) and not is_given_up():
             records += self.read(0.1)
         return sorted(records, key=lambda record: (record.partition, record.offset))
+
+    def _end(self, partition: TopicPartition) -> int:
+        """Its end offset; a partition that was just made, or moved, is asked for again."""
+        deadline = time.monotonic() + TIMEOUT_S
+        while True:
+            try:
+                return int(self._consumer.get_watermark_offsets(partition, TIMEOUT_S)[1])
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
 
 
 def read_topic(bootstrap_servers: str, topic: str, *, read_committed: bool = False) -> list[Record]:
