@@ -17,10 +17,11 @@ log = logging.getLogger(__name__)
 REVOKE_WAIT_S = 1.0
 STALL_S = 5.0
 COMMIT_INTERVAL_S = 0.05
-MAX_IN_FLIGHT = 10_000
+MAX_IN_FLIGHT = 2_000
+"""Most records that are read and not committed: what a crash can repeat at worst."""
 MAX_IN_FLIGHT_BYTES = 64 * 1024 * 1024
 MAX_UNCOMMITTED = 100
-"""So many answered records are committed without waiting for the interval: they bound what a crash repeats."""
+"""So many answered records are committed without waiting for the interval: what a crash repeats as a rule."""
 
 
 class Delivery(Protocol):
@@ -99,7 +100,7 @@ class AtLeastOnce:
         with self._ledger.lock:
             return (
                 self._sink is None
-                or self._ledger.pending() >= self._max_in_flight
+                or self._ledger.pending() + self._ledger.uncommitted >= self._max_in_flight
                 or self._ledger.size >= self._max_bytes
             )
 

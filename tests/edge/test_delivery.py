@@ -256,3 +256,21 @@ def test_a_producer_that_cannot_be_opened_at_the_start_is_tried_again() -> None:
     while delivery.is_full and time.monotonic() < deadline:
         delivery.settle()
     assert read_and_write(delivery, source) == 1
+
+
+def test_answers_that_cannot_be_committed_stop_reading() -> None:
+    client, sink = MemoryClient(), SlowSink()
+    delivery = AtLeastOnce(lambda: sink, commit_interval_s=60.0, max_in_flight=3)
+    source = client.open_source("in", "group", delivery.on_revoked)
+    delivery.attach(source)
+    delivery._next_commit = time.monotonic() + 60.0
+    for _ in range(3):
+        client.append("in", b"x")
+    read_and_write(delivery, source)
+    for on_done in sink.waiting:
+        on_done(None)
+    delivery.settle()
+    assert delivery.is_full
+    delivery._next_commit = 0.0
+    delivery.settle()
+    assert not delivery.is_full
