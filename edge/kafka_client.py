@@ -142,8 +142,6 @@ class KafkaClient:
             # A transaction that follows another waits until the broker has finished that one: 100 ms by default.
             retry_backoff_ms=10,
         )
-        # On INVALID_PRODUCER_EPOCH kafka-python 3.0.12 would ask for a new epoch by itself, and so fence its successor.
-        producer._transaction_manager._supports_epoch_bump = lambda: False
         sink = KafkaTransactionalSink(producer)
         try:
             producer.init_transactions()

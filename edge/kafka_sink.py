@@ -1,7 +1,9 @@
 """kafka-python's producers behind the protocols of `records`."""
 
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import kafka
@@ -9,6 +11,8 @@ import kafka.errors
 
 from edge.kafka_errors import translate
 from edge.records import Headers, OnDone, Partition
+
+_RETRY_S = 0.05
 
 
 class KafkaSink:
@@ -40,6 +44,14 @@ class KafkaSink:
 class KafkaTransactionalSink(KafkaSink):
     """A producer with a transactional id; the broker fences an earlier one of the same id."""
 
+    def __init__(self, producer: Any) -> None:
+        super().__init__(producer)
+        # On INVALID_PRODUCER_EPOCH kafka-python 3.0.12 would ask for a new epoch by itself, and so fence its successor.
+        producer._transaction_manager._supports_epoch_bump = lambda: False
+        # And it forgets a request whose coordinator it cannot connect to, unless it is told so without an exception.
+        client = producer._sender._client
+        client.await_ready = partial(_is_ready, client.await_ready)
+
     def begin(self) -> None:
         """Start a transaction; raises EdgeError when the producer is fenced or has failed."""
         try:
@@ -63,6 +75,15 @@ class KafkaTransactionalSink(KafkaSink):
             on_done(translate(error, "committing a transaction"))
         else:
             on_done(None)
+
+
+def _is_ready(await_ready: Callable[..., bool], node: object, timeout_ms: int) -> bool:
+    try:
+        return await_ready(node, timeout_ms=timeout_ms)
+    except kafka.errors.KafkaError:
+        # Whoever asks does so again at once.
+        time.sleep(_RETRY_S)
+        return False
 
 
 def kafka_offsets(offsets: Mapping[Partition, int]) -> dict[Any, Any]:
