@@ -64,6 +64,20 @@ def test_exactly_once_nothing_is_lost_or_duplicated_by_kills(cluster: Cluster) -
     assert_sound(run(plan, cluster))
 
 
+def test_leaders_and_coordinators_that_move_lose_and_duplicate_nothing() -> None:
+    plan = Plan(
+        1200,
+        120,
+        faults("kill-leader:1:1,move-leader:1:1,poison:9"),
+        EXACTLY_ONCE,
+        partitions=4,
+        classifiers=2,
+        keys=16,
+    )
+    with Cluster(3) as cluster:
+        assert_sound(run(plan, cluster))
+
+
 def assert_sound(result: Result) -> None:
     assert result.failures() == []
     assert result.verdict.logged == result.plan.requests
