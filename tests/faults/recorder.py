@@ -9,6 +9,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from edge.records import Partition, Record
 
 TIMEOUT_S = 30.0
+_PASSING = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError._UNKNOWN_PARTITION)
 
 
 class Recorder:
@@ -62,13 +63,13 @@ class Recorder:
         return sorted(records, key=lambda record: (record.partition, record.offset))
 
     def _end(self, partition: TopicPartition) -> int:
-        """Its end offset; a partition that was just made, or moved, is asked for again."""
+        """Its end offset; a partition that was just made or moved, or whose broker was stopped, is asked for again."""
         deadline = time.monotonic() + TIMEOUT_S
         while True:
             try:
                 return int(self._consumer.get_watermark_offsets(partition, TIMEOUT_S)[1])
             except KafkaException as error:
-                if error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION or time.monotonic() > deadline:
+                if error.args[0].code() not in _PASSING or time.monotonic() > deadline:
                     raise
                 time.sleep(0.05)
 
