@@ -1,6 +1,6 @@
 """Every error that a user can meet: one root that carries an exit code, each leaf saying what the caller can do."""
 
-from typing import IO
+from typing import IO, TypeGuard
 
 import click
 
@@ -21,7 +21,7 @@ class EdgeError(click.ClickException):
     exit_code = EXIT_INTERNAL
 
 
-def is_fatal(error: Exception | None) -> bool:
+def is_fatal(error: Exception | None) -> TypeGuard[EdgeError]:
     """Whether an error is one that no repetition mends."""
     return isinstance(error, EdgeError) and not isinstance(error, BrokerUnavailableError)
 

@@ -176,7 +176,6 @@ class KafkaSource:
         self._next_look = now + _LOOK_S
         fault = self._find_fault()
         if is_fatal(fault):
-            assert fault is not None  # noqa: S101 for mypy
             raise fault
         if fault is not None:
             # Only from now on can a broker have answered; the client may well recover with it.

@@ -25,8 +25,9 @@ SETTLE_TIMEOUT_S = 130.0
 STOP_TIMEOUT_S = 10.0
 """The same once the app was told to stop."""
 SILENCE_S = 2.0
-LOOK_S = 5.0
 """So long without an acknowledgement for what was written is worth a line."""
+LOOK_S = 5.0
+"""How often it is asked why, while that lasts."""
 
 
 def connect(
@@ -155,7 +156,7 @@ class PubSub:
             return
         self._next_look = time.monotonic() + LOOK_S
         fault = self.client.find_fault()
-        if fault is not None and is_fatal(fault):
+        if is_fatal(fault):
             raise fault
 
     def _on_done(self, error: Exception | None) -> None:

@@ -6,6 +6,7 @@ import socket
 import ssl
 import struct
 import time
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
@@ -46,34 +47,33 @@ class Channel:
 
     def encrypt(self, context: ssl.SSLContext) -> None:
         """The TLS handshake; raises ssl.SSLError, too."""
-        try:
-            self._socket.settimeout(self._left_s())
+        with self._in_time():
             self._socket = context.wrap_socket(self._socket, server_hostname=self.host)
             self._await_verdict()
-        except (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError):
-            raise ClosedError from None
-        except ssl.SSLError:
-            raise
-        except OSError:
-            raise self._unanswered() from None
 
     def ask(self, api: int, version: int, body: bytes) -> "Answer":
         """One request and its answer."""
         client = CLIENT_ID.encode()
         request = struct.pack(">hhih", api, version, api, len(client)) + client + body
-        try:
-            self._socket.settimeout(self._left_s())
+        with self._in_time():
             self._socket.sendall(struct.pack(">i", len(request)) + request)
             answer = Answer(self.server, self._receive(struct.unpack(">i", self._receive(4))[0]))
+        if answer.number(4) != api:
+            raise not_kafka(self.server)
+        return answer
+
+    @contextlib.contextmanager
+    def _in_time(self) -> Iterator[None]:
+        """Talk until the deadline at most; an ssl.SSLError that is no mere end of the connection goes through."""
+        try:
+            self._socket.settimeout(self._left_s())
+            yield
         except (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError):
             raise ClosedError from None
         except ssl.SSLError:
             raise
         except OSError:
             raise self._unanswered() from None
-        if answer.number(4) != api:
-            raise not_kafka(self.server)
-        return answer
 
     def _await_verdict(self) -> None:
         """Give a server of TLS 1.3 the time to refuse our certificate, which it does after the handshake.

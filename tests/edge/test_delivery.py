@@ -4,6 +4,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -108,17 +109,17 @@ def test_an_error_that_no_repetition_mends_is_raised_and_nothing_is_committed(er
     assert client.committed == {}
 
 
+def deal(sinks: list[object]) -> object:
+    sink = sinks.pop(0)
+    if isinstance(sink, Exception):
+        raise sink
+    return sink
+
+
 def test_no_producer_yet_is_tried_again_until_there_is_one() -> None:
     client = MemoryClient()
     sinks: list[object] = [client.open_sink(), BrokerUnavailableError("away"), client.open_sink()]
-
-    def open_sink() -> object:
-        sink = sinks.pop(0)
-        if isinstance(sink, Exception):
-            raise sink
-        return sink
-
-    delivery, source = start(client, open_sink)
+    delivery, source = start(client, partial(deal, sinks))
     client.failures.append(BrokerUnavailableError("gone"))
     client.append("in", b"1")
     read_and_write(delivery, source)
@@ -242,14 +243,7 @@ def test_a_last_write_that_fails_is_told(caplog: pytest.LogCaptureFixture) -> No
 def test_a_producer_that_cannot_be_opened_at_the_start_is_tried_again() -> None:
     client = MemoryClient()
     sinks: list[object] = [BrokerUnavailableError("away"), client.open_sink()]
-
-    def open_sink() -> object:
-        sink = sinks.pop(0)
-        if isinstance(sink, Exception):
-            raise sink
-        return sink
-
-    delivery, source = start(client, open_sink)
+    delivery, source = start(client, partial(deal, sinks))
     assert delivery.is_full
     client.append("in", b"1")
     deadline = time.monotonic() + 10

@@ -66,15 +66,19 @@ def test_a_topic_that_is_deleted_and_made_again_ends_the_classifier_and_a_new_st
         assert classifier.terminate() == 0
 
 
+def assert_three_partitions_are_answered(wire: Wire, samples: Images) -> None:
+    admin = kafka_python.KafkaAdminClient(bootstrap_servers=wire.servers)
+    admin.create_partitions({wire.requests: 3})
+    admin.close()
+    wire.send(requests(samples, 60), key=lambda n: str(n).encode())
+    wait_until(lambda: len(set(wire.answers())) == 60, "every prediction")
+
+
 def test_partitions_that_are_added_are_read_from_their_beginning(wire: Wire, samples: Images) -> None:
     wire.create()
     with Process("edge.classifier", *wire.classifier) as classifier:
         wait_until(lambda: "partitions assigned: in" in classifier.log, "the first partition")
-        admin = kafka_python.KafkaAdminClient(bootstrap_servers=wire.servers)
-        admin.create_partitions({wire.requests: 3})
-        admin.close()
-        wire.send(requests(samples, 60), key=lambda n: str(n).encode())
-        wait_until(lambda: len(set(wire.answers())) == 60, "every prediction")
+        assert_three_partitions_are_answered(wire, samples)
         assert classifier.terminate() == 0
     assert f"{wire.requests}-2" in classifier.log
 
@@ -87,11 +91,7 @@ def test_a_named_classifier_that_comes_back_reads_partitions_that_are_added(wire
         classifier.kill()
     with Process("edge.classifier", *named) as classifier:
         wait_until(lambda: "partitions assigned: in" in classifier.log, "the same once more")
-        admin = kafka_python.KafkaAdminClient(bootstrap_servers=wire.servers)
-        admin.create_partitions({wire.requests: 3})
-        admin.close()
-        wire.send(requests(samples, 60), key=lambda n: str(n).encode())
-        wait_until(lambda: len(set(wire.answers())) == 60, "every prediction")
+        assert_three_partitions_are_answered(wire, samples)
         assert classifier.terminate() == 0
 
 
