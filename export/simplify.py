@@ -64,7 +64,7 @@ def _scalar(graph: onnx.GraphProto, node: onnx.NodeProto) -> npt.NDArray[Any] | 
     """The constant of one element that the node applies, None if there is none."""
     constants = [numpy_helper.to_array(weight) for weight in graph.initializer if weight.name in node.input]
     if len(constants) == 1 and constants[0].size == 1 and constants[0].ndim <= 1:
-        return constants[0].reshape(())
+        return np.asarray(constants[0]).reshape(())
     return None
 
 
