@@ -17,10 +17,10 @@ from edge.errors import BadModelError
 GOLDEN_TOLERANCE = {"float32": 1e-3, "int8": 0.05, "float16": 0.05}
 """How far a device's probabilities may lie from those at export: processors round differently.
 
-Measured on LeNet and SmallCNN between x86 (AVX-512 VNNI, AVX2, SSE4.2) and ARM (Cortex-A72, ARMv8.2 with half
-precision), the x86 without AVX-512 and the ARM emulated: float32 2e-6; int8 0.0015, where a value between two steps goes
-to the other one; float16 0.010, as some compute it in float32. A damaged file is further off, and so are int8 weights of
-8 bits, whose sums saturate on AVX2: 0.7 (onnxruntime's guide to quantisation says so under "reduce_range").
+Measured on LeNet and SmallCNN between x86 (AVX-512 VNNI, AVX2, SSE4.2) and ARM (Cortex-A72; ARMv8.2 with half
+precision), all but the first emulated: float32 2e-6; int8 0.0015, where a value between two steps went to the other;
+float16 0.010, which some compute in float32. A damaged file is further off, and so are int8 weights of 8 bits: their
+sums saturate on AVX2 (onnxruntime's guide to quantisation, "reduce_range"), which was 0.7.
 """
 
 MAX_MEMORY_BYTES = 1024**3
