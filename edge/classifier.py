@@ -13,7 +13,7 @@ from edge.codec import REQUEST_TOPIC_CONFIG
 from edge.delivery import COMMIT_INTERVAL_S, AtLeastOnce, Delivery
 from edge.model import load_model
 from edge.records import Client
-from edge.service import Options, Service
+from edge.service import MAX_BATCH, Options, Service
 from edge.transactions import TRANSACTION_TIMEOUT_S, ExactlyOnce
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,9 @@ def check_sha256(_: click.Context, __: click.Parameter, value: str | None) -> st
     callback=cli.check_name,
     help="Name of this process in its group: a restart then rejoins at once.",
 )
-@cli.option("MAX_BATCH", "--max-batch", type=click.IntRange(1, 4096), default=64, help="Most images in one inference.")
+@cli.option(
+    "MAX_BATCH", "--max-batch", type=click.IntRange(1, 4096), default=MAX_BATCH, help="Most images in one inference."
+)
 @cli.option(
     "MAX_DEAD_LETTER_BYTES",
     "--max-dead-letter-bytes",

@@ -11,7 +11,7 @@ import kafka.errors
 from edge.errors import BrokerUnavailableError, ConfigurationError, EdgeError, is_fatal
 from edge.kafka_errors import translate
 from edge.kafka_member import Member
-from edge.kafka_records import to_record, tolerate
+from edge.kafka_records import tolerate
 from edge.kafka_sink import kafka_offsets
 from edge.outage import Outage
 from edge.records import OnDone, OnRevoked, Partition, Record
@@ -75,7 +75,7 @@ class KafkaSource:
         worked_s = time.thread_time() - worked_s
         is_busy = worked_s > max(timeout_s, _SPIN_PROBE_S) / 4
         self._is_spinning = not polled and (is_busy or self._member.is_heartbeat_overdue)
-        return [to_record(record) for records in polled.values() for record in records]
+        return [record for records in polled.values() for record in records]
 
     def commit(self, offsets: Mapping[Partition, int], on_done: OnDone) -> None:
         """Start a commit, one at a time; `on_done` is called from a later `read`."""
