@@ -94,7 +94,7 @@ class _Write:
 
     def __init__(self, records: int, on_settled: OnSettled) -> None:
         self._left = records
-        self._errors: dict[Exception, None] = {}
+        self._errors: list[Exception] = []
         self._on_settled = on_settled
 
     def join(self, batch: Any, records: int) -> None:
@@ -110,10 +110,10 @@ class _Write:
     def _settle(self, indices: range, result: tuple[int, int, Callable[[int], Exception] | None]) -> None:
         _, _, error_of = result
         if error_of is not None:
-            self._errors.update(dict.fromkeys(map(error_of, indices)))
+            self._errors += map(error_of, indices)
         self._left -= len(indices)
         if not self._left:
-            self._on_settled(list(self._errors))
+            self._on_settled(self._errors)
 
 
 class Block:
