@@ -20,8 +20,8 @@ from kafka.record.util import calc_crc32c as crc32c
 
 from edge.records import Encoded
 
-BLOCK_BYTES = 128 * 1024
-"""Far below the megabyte that brokers take as a rule; a single record may be larger."""
+BLOCK_BYTES = 32 * 1024
+"""A hundred predictions or so: what is on its way when this process dies is answered again. One record may be larger."""
 
 _HEADER = struct.Struct(">qiibIhiqqqhii")
 _LENGTH_END, _CRC_START, _CRC_END = 12, 17, 21
@@ -51,8 +51,8 @@ class BlockProducer:
         self._producer.partitions_for(topic)
         write = _Write(len(records), on_settled)
         for number, bodies in self._by_partition(topic, records).items():
-            self._append(kafka.TopicPartition(topic, number), bodies, write)
-        self._sender.wakeup()
+            if self._append(kafka.TopicPartition(topic, number), bodies, write):
+                self._sender.wakeup()
 
     def _by_partition(self, topic: str, records: Sequence[Encoded]) -> dict[int, list[bytes]]:
         """Encoded records by partition: the key's, as kafka-python chooses it, else one at random for all of them."""
@@ -69,7 +69,8 @@ class BlockProducer:
             raise kafka.errors.MessageSizeTooLargeError(f"it has {size:,} bytes")
         return partitions
 
-    def _append(self, tp: Any, bodies: list[bytes], write: "_Write") -> None:
+    def _append(self, tp: Any, bodies: list[bytes], write: "_Write") -> bool:
+        """Add to the last batch that is not on its way, or start one, of which the producer's thread does not know."""
         if self._transactions is not None and self._transactions.is_transactional():
             self._transactions.maybe_add_partition_to_transaction(tp)
         now_ms = int(time.time() * 1000)
@@ -77,7 +78,7 @@ class BlockProducer:
             if self._accumulator._closed:
                 raise kafka.errors.IllegalStateError("the producer is closed")
             batches = self._batches[tp]
-            start = 0
+            start, known = 0, len(batches)
             while start < len(bodies):
                 block = batches[-1].records if batches else None
                 taken = block.extend(bodies, start, now_ms) if isinstance(block, Block) else 0
@@ -87,6 +88,7 @@ class BlockProducer:
                 else:
                     write.join(batches[-1], taken)
                 start += taken
+            return len(batches) > known
 
 
 class _Write:
