@@ -70,6 +70,13 @@ def check_sha256(_: click.Context, __: click.Parameter, value: str | None) -> st
     "MAX_BATCH", "--max-batch", type=click.IntRange(1, 4096), default=MAX_BATCH, help="Most images in one inference."
 )
 @cli.option(
+    "THREADS",
+    "--threads",
+    type=click.IntRange(1, 256),
+    default=1,
+    help="Threads for one inference; a small model is slower with more than one.",
+)
+@cli.option(
     "MAX_DEAD_LETTER_BYTES",
     "--max-dead-letter-bytes",
     type=click.IntRange(4096, 1_000_000),
@@ -106,6 +113,7 @@ def main(
     delivery: str,
     instance_id: str | None,
     max_batch: int,
+    threads: int,
     max_dead_letter_bytes: int,
     commit_interval: float,
     drain_timeout: float,
@@ -124,7 +132,7 @@ def main(
     if delivery == EXACTLY_ONCE and commit_interval > TRANSACTION_TIMEOUT_S / 2:
         raise click.UsageError(f"exactly-once needs a --commit-interval of at most {TRANSACTION_TIMEOUT_S / 2:.0f} s")
     stop = cli.stop_on_signals()
-    served = load_model(model, contract, model_sha256)
+    served = load_model(model, contract, model_sha256, threads)
     log.info("serving %s %s (%s)", served.contract.name, served.sha256, model)
     pubsub = cluster.connect(stop, instance_id)
     pubsub.create_topic(request_topic, partitions, REQUEST_TOPIC_CONFIG, "READ")

@@ -8,8 +8,8 @@ from collections.abc import Collection, Sequence
 
 from edge.records import Partition, Record
 
-READS = 8
-"""How many reads one poll is for."""
+RECORDS = 512
+"""How many a poll is for, at most, unless a read is for more."""
 STALE_S = 1.0
 """A loop that takes longer for them must not keep its group waiting, nor go on with them after a sleep."""
 
@@ -30,8 +30,8 @@ class Ahead:
         return time.monotonic() - self._polled > STALE_S
 
     def limit(self, max_records: int) -> int:
-        """How much to poll for a read of `max_records`: only so many where the last reads took long."""
-        return max_records if self.is_stale else READS * max_records
+        """How much to poll for a read of `max_records`: no more than that where the last reads took long."""
+        return max_records if self.is_stale else max(max_records, RECORDS)
 
     def put(self, records: Sequence[Record]) -> None:
         """Note what was polled."""

@@ -237,8 +237,9 @@ def test_an_error_that_does_not_pass_is_raised() -> None:
 
 
 @pytest.fixture
-def filled() -> Cluster:
+def filled(monkeypatch: pytest.MonkeyPatch) -> Cluster:
     """Whose consumer has 100 records, and was polled just before."""
+    monkeypatch.setattr(kafka_ahead, "RECORDS", 32)
     cluster = Cluster()
     cluster.source.read(4, 0.0)
     cluster.consumers[0].records = [Record(Partition("topic", 0), offset, 0, None, b"", []) for offset in range(100)]
