@@ -1,4 +1,4 @@
-"""Options of the classifier: the file that `--model-sha256` pins, another one, what is no SHA-256, an interval, threads."""
+"""Options of the classifier: the pinned file, another one, what is no SHA-256, an interval, threads."""
 
 import hashlib
 
