@@ -20,10 +20,16 @@ from edge.query import SAMPLES
 WARM_UP_S, GRACE_S = 2.0, 30.0
 
 
-@click.command(context_settings={"show_default": True}, epilog="Example: python -m bench.loopback --rate 1000")
-@click.option("--rate", type=cli.Finite(min=1), default=100.0, help="Requests a second.")
-@click.option("--duration", type=cli.Finite(min=1), default=10.0, help="Seconds measured.")
-@click.option("--requests", type=click.IntRange(min=100), default=100_000, help="Sent at once, to find the ceiling.")
+@click.command(epilog="Example: python -m bench.loopback --rate 1000")
+@click.option("--rate", type=cli.Finite(min=1), default=100.0, show_default=True, help="Requests a second.")
+@click.option("--duration", type=cli.Finite(min=1), default=10.0, show_default=True, help="Seconds measured.")
+@click.option(
+    "--requests",
+    type=click.IntRange(min=100),
+    default=100_000,
+    show_default=True,
+    help="Sent at once, to find the ceiling.",
+)
 @result.output_option("loopback.json")
 @cli.cluster_or_own
 @cli.verbose
