@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import functools
 import json
 import math
 import reprlib
@@ -64,7 +65,7 @@ class Contract:
     created: str = ""
     golden: tuple[Golden, ...] = ()
 
-    @property
+    @functools.cached_property
     def input_bytes(self) -> int:
         """Size of one image in bytes, as it travels in C order."""
         return math.prod(self.shape) * np.dtype(self.dtype).itemsize

@@ -49,10 +49,11 @@ class Model:
         return np.asarray(probabilities, np.float32)
 
 
-def load_model(path: Path, contract_path: Path | None = None, sha256: str | None = None) -> Model:
+def load_model(path: Path, contract_path: Path | None = None, sha256: str | None = None, threads: int = 1) -> Model:
     """Read a model file; its contract is inside it, or in the JSON file `contract_path`.
 
     `sha256`, 64 hex digits, is what the very bytes that are loaded must hash to; they are not parsed otherwise.
+    `threads` is how many work on one inference: a small model is slower with more than one.
 
     Raises: BadModelError for a file that is missing, not the one named, no ONNX, unsafe, or at odds with its contract.
     """
@@ -60,21 +61,21 @@ def load_model(path: Path, contract_path: Path | None = None, sha256: str | None
     if sha256 is not None and (found := hashlib.sha256(data).hexdigest()) != sha256.lower():
         raise BadModelError(f"the model file {path} has SHA-256 {found}; --model-sha256 asks for {sha256.lower()}")
     contract = None if contract_path is None else Contract.from_json(_read(contract_path, "contract"))
-    return load_model_bytes(data, str(path), contract)
+    return load_model_bytes(data, str(path), contract, threads)
 
 
-def load_model_bytes(data: bytes, name: str, contract: Contract | None = None) -> Model:
+def load_model_bytes(data: bytes, name: str, contract: Contract | None = None, threads: int = 1) -> Model:
     """The same for bytes in memory; `name` stands in error messages.
 
     Raises: BadModelError as `load_model` does.
     """
     try:
-        return _load(data, contract)
+        return _load(data, contract, threads)
     except BadModelError as error:
         raise BadModelError(f"{name}: {error.message}") from None
 
 
-def _load(data: bytes, contract: Contract | None) -> Model:
+def _load(data: bytes, contract: Contract | None, threads: int) -> Model:
     summary = onnxfile.check(data)
     if contract is None:
         if METADATA_KEY not in summary.metadata:
@@ -82,7 +83,7 @@ def _load(data: bytes, contract: Contract | None) -> Model:
                 "the model carries no contract: export it with `python -m export`, or name one with --contract"
             )
         contract = Contract.from_json(summary.metadata[METADATA_KEY])
-    session = _session(data, summary.nodes)
+    session = _session(data, summary.nodes, threads)
     _check_signature(session, contract)
     model = Model(session, contract, hashlib.sha256(data).hexdigest()[:12])
     _warm_up(model)
@@ -102,9 +103,9 @@ def _read(path: Path, what: str) -> bytes:
         raise BadModelError(f"the {what} file {path} cannot be read ({error.strerror})") from None
 
 
-def _session(data: bytes, nodes: int) -> onnxruntime.InferenceSession:
+def _session(data: bytes, nodes: int, threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
     # A spinning thread would burn a core while the device waits for requests.
