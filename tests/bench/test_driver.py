@@ -1,6 +1,7 @@
 """The driver on a real Kafka, where requests are their own answers: nothing is lost, and nobody else's counts."""
 
 import json
+import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,6 +69,23 @@ def test_overload_ends_a_run_early_but_what_was_sent_is_received(driver: Driver)
     assert trace.is_cut
     assert 20 < trace.is_sent.sum() < 5000
     assert trace.missing == 0
+
+
+def test_a_stall_is_felt_by_every_request_that_was_due_in_it(kafka: LocalKafka, driver: Driver) -> None:
+    def stall() -> None:
+        kafka.pause()
+        resume.wait(0.5)  # the stall itself
+        kafka.resume()
+
+    driver.run(np.zeros(1), 10)
+    resume, staller = threading.Event(), threading.Timer(0.2, stall)
+    staller.start()
+    trace = driver.run(np.arange(0, 1, 0.005), 10)
+    staller.join()
+    waited_s = trace.received_s - trace.intended_s
+    # A driver that waits for each answer would have sent one request into it, and seen one slow answer.
+    assert (waited_s > 0.1).sum() > 60
+    assert waited_s.max() > 0.4
 
 
 def test_answers_may_carry_the_id_in_their_own_way(kafka: LocalKafka, topic: str, samples: Images) -> None:
