@@ -101,13 +101,15 @@ def test_answers_may_carry_the_id_in_their_own_way(kafka: LocalKafka, topic: str
     driver.close()
 
 
-def test_a_process_that_has_ended_is_not_waited_for(kafka: LocalKafka, topic: str, samples: Images) -> None:
+def test_who_does_not_answer_is_not_asked_on_and_on(kafka: LocalKafka, topic: str, samples: Images) -> None:
     with Cluster(kafka.bootstrap_servers).connect() as pubsub:
         pubsub.create_topic(f"{topic}-silent")
     driver = Driver(Cluster(kafka.bootstrap_servers), Topics(topic, f"{topic}-silent"), samples)
     driver.start()
     with pytest.raises(AppError, match="it has ended"):
         driver.warm_up(Ended(), 100, 1)
+    trace = driver.run_single_stream(1, 10, 0.1)
+    assert (len(trace.answers), trace.missing) == (1, 1)
     driver.close()
 
 
