@@ -11,9 +11,10 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, Producer
 
 from bench.errors import AppError
+from bench.offsets import partitions_of, watermarks
 from bench.trace import Arrivals, IdOf, Limit, Trace, request_id
 from edge.cluster import Cluster
 from edge.codec import REQUEST_ID
@@ -77,11 +78,9 @@ class Driver:
 
     def start(self) -> None:
         """Place the receiver at the end of the topic of answers."""
-        metadata = self._consumer.list_topics(self._topics.predictions, START_TIMEOUT_S)
-        numbers = metadata.topics[self._topics.predictions].partitions
-        partitions = [TopicPartition(self._topics.predictions, number) for number in numbers]
+        partitions = partitions_of(self._consumer, self._topics.predictions)
         for partition in partitions:
-            _, partition.offset = self._consumer.get_watermark_offsets(partition, START_TIMEOUT_S)
+            _, partition.offset = watermarks(self._consumer, partition)
         self._consumer.assign(partitions)
 
     def warm_up(self, process: Checked, rate_per_s: float, duration_s: float) -> None:

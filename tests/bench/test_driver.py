@@ -123,3 +123,13 @@ def test_the_loopback_says_what_the_driver_can_do(kafka: LocalKafka, tmp_path: P
     assert found["most_sent_per_s"] >= found["most_received_per_s"] > 0
     assert 0 < found["latency_ms"]["p50"] <= found["latency_ms"]["max"]
     assert "0 lost" in ended.lines[-2]
+
+
+def test_a_topic_that_does_not_come_is_named(
+    kafka: LocalKafka, samples: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.offsets.TIMEOUT_S", 0.5)
+    driver = Driver(Cluster(kafka.bootstrap_servers), Topics("no-such-topic", "no-such-topic"), samples)
+    with pytest.raises(AppError, match="'no-such-topic' cannot be looked at: "):
+        driver.start()
+    driver.close()
