@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from bench.driver import START_TIMEOUT_S, connection_options
 from bench.errors import AppError
+from bench.offsets import partitions_of, watermarks
 from edge.cluster import Cluster
 from edge.codec import REQUEST_ID, REQUEST_TOPIC_CONFIG
 
@@ -87,8 +88,7 @@ class Finish:
         self._consumer = Consumer(
             {**connection_options(cluster), "group.id": "bench", "isolation.level": "read_committed"}
         )
-        metadata = self._consumer.list_topics(topic, START_TIMEOUT_S)
-        self._partitions = [TopicPartition(topic, number) for number in metadata.topics[topic].partitions]
+        self._partitions = partitions_of(self._consumer, topic)
 
     def __enter__(self) -> "Finish":
         return self
@@ -98,7 +98,7 @@ class Finish:
 
     def written(self) -> int:
         """How many records were written so far, markers of transactions included."""
-        return sum(self._consumer.get_watermark_offsets(p, START_TIMEOUT_S)[1] for p in self._partitions)
+        return sum(watermarks(self._consumer, p)[1] for p in self._partitions)
 
     def wait(self, count: int, timeout_s: float, check: Callable[[], None]) -> bool:
         """Wait until `count` records are there; `check` is called now and then, to raise when an app has ended."""
@@ -114,7 +114,7 @@ class Finish:
         """All predictions that were written until now."""
         left = {}
         for partition in self._partitions:
-            first, end = self._consumer.get_watermark_offsets(partition, START_TIMEOUT_S)
+            first, end = watermarks(self._consumer, partition)
             partition.offset = first
             left[partition.partition] = end
         self._consumer.assign([p for p in self._partitions if p.offset < left[p.partition]])
