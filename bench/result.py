@@ -1,0 +1,103 @@
+"""What every benchmark writes: its numbers, and on what machine, versions, commit and configuration they were taken."""
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import click
+import psutil
+
+from edge.errors import BadDataError
+from localkafka import KAFKA_VERSION
+
+SCHEMA = 1
+PACKAGES = ("kafka-python", "confluent-kafka", "onnxruntime", "numpy")
+_ROOT = Path(__file__).parent.parent
+
+
+def output_option(default: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """`--output FILE.json`, whose folder must be there before the measuring begins."""
+    return click.option(
+        "--output",
+        type=click.Path(path_type=Path, dir_okay=False),
+        default=Path(default),
+        show_default=True,
+        callback=_check_folder,
+        help="Where the result goes as JSON.",
+    )
+
+
+def document(benchmark: str, configuration: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, Any]:
+    """One benchmark's results with all that is needed to judge and to repeat them."""
+    return {
+        "schema": SCHEMA,
+        "benchmark": benchmark,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": _commit(),
+        "machine": {
+            "system": platform.platform(),
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "memory_bytes": psutil.virtual_memory().total,
+        },
+        "versions": {
+            "python": platform.python_version(),
+            "kafka": KAFKA_VERSION,
+            **{name: version(name) for name in PACKAGES},
+        },
+        "configuration": dict(configuration),
+        "results": dict(results),
+    }
+
+
+def write(path: Path, result: Mapping[str, Any]) -> None:
+    """Write a document, and say where it is."""
+    path.write_text(json.dumps(result, indent=2, allow_nan=False) + "\n")
+    click.echo(f"JSON: {path}")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A document that `write` has written.
+
+    Raises: BadDataError when the file is none.
+    """
+    try:
+        result = json.loads(path.read_bytes())
+    except OSError as error:
+        raise BadDataError(f"the result {path} cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise BadDataError(f"the result {path} is no JSON ({error})") from None
+    if not isinstance(result, dict) or result.get("schema") != SCHEMA:
+        raise BadDataError(f"{path} is no result of this bench: its schema is not {SCHEMA}")
+    return result
+
+
+def _check_folder(_: click.Context, __: click.Parameter, path: Path) -> Path:
+    if not path.absolute().parent.is_dir():
+        raise click.BadParameter(f"there is no folder {path.absolute().parent}")
+    return path
+
+
+def _commit() -> str | None:
+    """The commit of this tree, with a mark when it was changed since; None outside of git."""
+    git = ["git", "-C", str(_ROOT), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        return subprocess.run(git, capture_output=True, check=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _processor() -> str:
+    """The processor's name, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
