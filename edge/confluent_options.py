@@ -32,6 +32,7 @@ CONSUMER = {
     "queued.max.messages.kbytes": QUEUED_KIB,
     "fetch.queue.backoff.ms": 5,
     "fetch.error.backoff.ms": 100,
+    "statistics.interval.ms": 1_000,
 }
 
 PRODUCER = {

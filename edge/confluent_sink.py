@@ -1,0 +1,142 @@
+"""librdkafka's producers behind the protocols of `records`."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from confluent_kafka import TopicPartition
+
+from edge.confluent_errors import CLIENT_ERRORS, translate
+from edge.errors import BrokerUnavailableError, EdgeError
+from edge.records import Headers, OnDone, Partition
+from edge.transactions import TRANSACTION_TIMEOUT_S
+
+_UNHEARD_WRITES = 64
+"""After so many writes it is looked for acknowledgements."""
+_GRACE_S, _WAIT_S = 0.005, 0.05
+_FULL_S = 10.0
+"""How long a write waits for room in the queue."""
+
+
+class ConfluentSink:
+    """An idempotent producer; librdkafka retries by itself for two minutes, then a write fails.
+
+    Acknowledgements are taken in by whoever calls `serve`, and by a thread of its own while nobody does: it would
+    otherwise fight for the interpreter with a loop that has work to do.
+    """
+
+    def __init__(self, producer: Any, on_closed: Callable[["ConfluentSink"], None]) -> None:
+        self._producer = producer
+        self._on_closed = on_closed
+        self._is_closed = False
+        self._is_waiting = threading.Event()
+        self._served = 0.0
+        self._unheard = 0
+        self._attendant = threading.Thread(
+            target=self._attend, args=(producer,), name="confluent-producer", daemon=True
+        )
+        self._attendant.start()
+
+    def write(self, topic: str, value: bytes | None, key: bytes | None, headers: Headers, on_done: OnDone) -> None:
+        """Start to write one record; `on_done` is called by `serve`, by a later write, or on the sink's thread."""
+        try:
+            self._produce(topic, value, key, headers, on_done)
+        except (EdgeError, *CLIENT_ERRORS) as error:
+            on_done(translate(error, f"writing to {topic!r}", topic))
+            return
+        self._unheard += 1
+        if self._unheard >= _UNHEARD_WRITES:
+            self.serve()
+        if not self._is_waiting.is_set():
+            self._is_waiting.set()
+
+    def serve(self, wait_s: float = 0.0) -> None:
+        """Take in acknowledgements, waiting up to `wait_s` for the first."""
+        self._unheard, self._served = 0, time.monotonic()
+        self._producer.poll(wait_s)
+
+    def close(self, timeout_s: float) -> None:
+        """Settle what can be settled in time; what is left is not written any more."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._on_closed(self)
+        if timeout_s > 0:
+            self._producer.flush(timeout_s)
+        self._producer.purge()
+        self._producer.poll(0)
+        self._producer = None
+        self._is_waiting.set()
+
+    def _produce(self, topic: str, value: bytes | None, key: bytes | None, headers: Headers, on_done: OnDone) -> None:
+        settle = partial(_settle, topic, on_done)
+        send = partial(self._producer.produce, topic, value, key, headers=list(headers), on_delivery=settle)
+        try:
+            send()
+        except BufferError:
+            self._wait_for_room()
+            send()
+
+    def _wait_for_room(self) -> None:
+        count, deadline = len(self._producer), time.monotonic() + _FULL_S
+        while len(self._producer) >= count:
+            if time.monotonic() >= deadline:
+                raise BrokerUnavailableError(f"none of {count} records was acknowledged in {_FULL_S:.0f} s")
+            self.serve(_WAIT_S)
+
+    def _attend(self, producer: Any) -> None:
+        """Runs on the sink's thread, which also lets go of the producer: that can take a while."""
+        while not self._is_closed:
+            self._is_waiting.wait()
+            left_s = self._served + _GRACE_S - time.monotonic()
+            if left_s > 0:
+                time.sleep(left_s)
+                continue
+            # Cleared first: a write that comes meanwhile sets it again.
+            self._is_waiting.clear()
+            producer.poll(_WAIT_S)
+            if len(producer):
+                self._is_waiting.set()
+
+
+class ConfluentTransactionalSink(ConfluentSink):
+    """A producer with a transactional id; the broker fences an earlier one of the same id."""
+
+    def start(self, timeout_s: float) -> None:
+        """End, and fence, what an earlier producer of the same name left open; raises what librdkafka raises."""
+        self._producer.init_transactions(timeout_s)
+
+    def begin(self) -> None:
+        """Start a transaction; raises EdgeError when the producer is fenced or has failed."""
+        try:
+            self._producer.begin_transaction()
+        except CLIENT_ERRORS as error:
+            raise translate(error, "starting a transaction") from error
+
+    def commit(self, offsets: Mapping[Partition, int], membership: object, on_done: OnDone) -> None:
+        """Start to commit, on a thread of its own, which ends when the transaction would be given up anyway."""
+        arguments = (self._producer, offsets, membership, on_done)
+        threading.Thread(target=_commit, args=arguments, name="confluent-commit", daemon=True).start()
+
+
+def _commit(producer: Any, offsets: Mapping[Partition, int], membership: object, on_done: OnDone) -> None:
+    deadline = time.monotonic() + TRANSACTION_TIMEOUT_S
+    try:
+        if offsets:
+            producer.send_offsets_to_transaction(confluent_offsets(offsets), membership, TRANSACTION_TIMEOUT_S)
+        producer.commit_transaction(max(0.1, deadline - time.monotonic()))
+    except CLIENT_ERRORS as error:
+        on_done(translate(error, "committing a transaction"))
+    else:
+        on_done(None)
+
+
+def _settle(topic: str, on_done: OnDone, error: Any, _: Any) -> None:
+    on_done(None if error is None else translate(error, f"writing to {topic!r}", topic))
+
+
+def confluent_offsets(offsets: Mapping[Partition, int]) -> list[Any]:
+    """Offsets as librdkafka takes them."""
+    return [TopicPartition(partition.topic, partition.number, offset) for partition, offset in offsets.items()]
