@@ -88,7 +88,7 @@ def translate(error: Exception | Any, doing: str, name: str = "") -> EdgeError:
         return ConfigurationError(f"{doing}: the record is larger than the broker or the topic allows ({words})")
     # Of a fatal error only the words say what it is.
     if code in _FENCED or (code == KafkaError._FATAL and "fenced" in words):
-        return FencedError(f"{doing}: another process runs with the same --instance-id ({words})")
+        return FencedError(f"{doing}: another process runs with the same --instance-id")
     return (ConfigurationError if code in _MISCONFIGURED else BrokerUnavailableError)(f"{doing}: {words}")
 
 

@@ -40,11 +40,12 @@ class Reader:
     """Reads the partitions that one consumer owns, in order.
 
     `scan` reads a topic from given offsets whatever the bytes there; `serve` gives producers a moment, up to so many
-    seconds, to take in acknowledgements.
+    seconds, to take in acknowledgements; `on_step_back` is called when offsets no longer ascend.
     """
 
     def __init__(self, topic: str, scan: Scan, serve: Callable[[float], None]) -> None:
         self.topic = topic
+        self.on_step_back: Callable[[], None] = lambda: None
         self.owned: set[int] = set()
         self.is_paused = False
         self.is_lost = False
@@ -167,6 +168,8 @@ class Reader:
                     expected[number] = offset + 1
                     continue
             skipped.add(number)
+            if offset < start:
+                self.on_step_back()
             found = self._detour(number, min(start, offset))
             if offset > start:
                 is_harmless = bool(found) and found[0].offset == offset and found[0].flaw is None

@@ -53,6 +53,7 @@ class ConfluentSource:
         self._find_fault = find_fault
         self._name = reader.topic
         self._topic = Topic(open_admin, self._name)
+        reader.on_step_back = self._check_topic
         self._known_partitions = 0
         self._fatal: EdgeError | None = None
         self._committing: tuple[list[tuple[int, int]], OnDone] | None = None
@@ -149,11 +150,7 @@ class ConfluentSource:
             self._is_awake()
         now = self._last_read = time.monotonic()
         self._topic.look(now)
-        if self._topic.is_other:
-            self._fatal = ConfigurationError(
-                f"the topic {self._name!r} was deleted and made again: offsets from before mean nothing in it. "
-                "Start again, with another --group if this one has committed since, to read it from its beginning"
-            )
+        self._refuse_another_topic()
         if self._fatal is not None:
             raise self._fatal
         self._missing.note(not self._topic.is_there)
@@ -163,6 +160,17 @@ class ConfluentSource:
         else:
             self._diagnose(now)
         self._join_for_all()
+
+    def _check_topic(self) -> None:
+        self._topic.look_closely()
+        self._refuse_another_topic()
+
+    def _refuse_another_topic(self) -> None:
+        if self._topic.is_other:
+            raise ConfigurationError(
+                f"the topic {self._name!r} was deleted and made again: offsets from before mean nothing in it. "
+                "Start again, with another --group if this one has committed since, to read it from its beginning"
+            )
 
     def _diagnose(self, now: float) -> None:
         self._ill_since = self._ill_since or now

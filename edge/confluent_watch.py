@@ -64,8 +64,17 @@ class Topic:
             self._take(answer)
         elif self._answer is None and now >= self._next:
             self._next = now + TOPIC_LOOK_S
-            topics = TopicCollection([self._name])
-            self._answer = self._open_admin().describe_topics(topics, request_timeout=ANSWER_TIMEOUT_S)[self._name]
+            self._answer = self._ask()
+
+    def look_closely(self) -> None:
+        """Ask now, and wait for the answer."""
+        self._take(self._ask())
+
+    def _ask(self) -> "Future[Any]":
+        topics = TopicCollection([self._name])
+        answers = self._open_admin().describe_topics(topics, request_timeout=ANSWER_TIMEOUT_S)
+        answer: Future[Any] = answers[self._name]
+        return answer
 
     def _take(self, answer: "Future[Any]") -> None:
         try:
