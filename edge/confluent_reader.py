@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import operator
 import time
 from collections.abc import Callable, Generator, Mapping
 from typing import Any
@@ -12,6 +13,7 @@ from edge.confluent_errors import translate
 from edge.confluent_watch import Statistics
 from edge.errors import EdgeError, is_fatal
 from edge.outage import Outage
+from edge.recordbatch import CODEC
 from edge.records import Partition, Record
 
 log = logging.getLogger(__name__)
@@ -31,7 +33,11 @@ _DAMAGED = {
     KafkaError.INVALID_MSG_SIZE,
     KafkaError.MSG_SIZE_TOO_LARGE,
 }
+_CODECS = (b"snappy", b"lz4", b"zstd")
 _PASSING = {KafkaError._PARTITION_EOF, KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._MAX_POLL_EXCEEDED}
+
+_headers_of = operator.methodcaller("headers")
+"""confluent-kafka 2.16 may return something and leave an exception behind, which only this way of a call looks for."""
 
 Scan = Callable[[str, Mapping[Partition, int]], Generator[Record]]
 
@@ -144,39 +150,44 @@ class Reader:
 
     def _decode(self, messages: list[Any]) -> list[Record]:
         records: list[Record] = []
-        names, expected = self._names, self._expected
-        skipped = set(self._unsought)
+        expected, skipped = self._expected, set(self._unsought)
         for message in messages:
-            number = message.partition()
+            number, offset = message.partition(), message.offset()
             if number in skipped:
                 continue
-            offset = message.offset()
             start = expected.get(number, offset)
             if message.error() is not None:
                 if not self._is_damaged(message.error()) or number not in self.owned:
                     continue
             elif offset == start or (offset > start and self._gaps.get(number, 0) >= HARMLESS_GAPS):
-                try:
-                    headers = message.headers() or ()
-                except SystemError:
-                    # The name of one is not UTF-8.
-                    pass
-                else:
-                    name = names.get(number) or names.setdefault(number, Partition(self.topic, number))
-                    timestamp_ms = message.timestamp()[1]
-                    records.append(Record(name, offset, timestamp_ms, message.key(), message.value(), headers))
+                record = self._record(message, number, offset)
+                if record is not None:
+                    records.append(record)
                     expected[number] = offset + 1
                     continue
             skipped.add(number)
-            if offset < start:
-                self.on_step_back()
-            found = self._detour(number, min(start, offset))
-            if offset > start:
-                is_harmless = bool(found) and found[0].offset == offset and found[0].flaw is None
-                self._gaps[number] = self._gaps.get(number, 0) + 1 if is_harmless else 0
-            records += found
+            records += self._look_into(number, start, offset)
         if records:
             self._reading.note(False)
+        return records
+
+    def _record(self, message: Any, number: int, offset: int) -> Record | None:
+        """None when the name of a header is not UTF-8."""
+        try:
+            headers = _headers_of(message) or ()
+        except SystemError:
+            return None
+        name = self._names.get(number) or self._names.setdefault(number, Partition(self.topic, number))
+        return Record(name, offset, message.timestamp()[1], message.key(), message.value(), headers)
+
+    def _look_into(self, number: int, start: int, offset: int) -> list[Record]:
+        """What is there, where the next offset was to be `start` and a message says that it is `offset`."""
+        if offset < start:
+            self.on_step_back()
+        records = self._detour(number, min(start, offset))
+        if offset > start:
+            is_harmless = bool(records) and records[0].offset == offset and records[0].flaw is None
+            self._gaps[number] = self._gaps.get(number, 0) + 1 if is_harmless else 0
         return records
 
     def _unstick(self) -> list[Record]:
@@ -191,7 +202,10 @@ class Reader:
         scanned = self._scan(self.topic, {Partition(self.topic, number): start})
         records: list[Record] = []
         try:
-            records += itertools.islice(scanned, DETOUR_RECORDS)
+            first = itertools.islice(scanned, 1)
+            records += itertools.chain(
+                first, itertools.takewhile(_is_readable, itertools.islice(scanned, DETOUR_RECORDS))
+            )
         except EdgeError as error:
             if is_fatal(error):
                 raise
@@ -213,3 +227,8 @@ class Reader:
                 self.fatal = fault
             self._reading.note(True, fault)
         return False
+
+
+def _is_readable(record: Record) -> bool:
+    """Whether librdkafka would not do better: it unpacks what the other reader does not."""
+    return record.flaw is None or not any(name == CODEC and codec in _CODECS for name, codec in record.headers)

@@ -1,5 +1,6 @@
 """librdkafka's producers behind the protocols of `records`."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -65,8 +66,10 @@ class ConfluentSink:
         self._on_closed(self)
         if timeout_s > 0:
             self._producer.flush(timeout_s)
-        self._producer.purge()
-        self._producer.poll(0)
+        # One that is fenced or has failed for good raises, and has nothing left to write.
+        with contextlib.suppress(*CLIENT_ERRORS):
+            self._producer.purge()
+            self._producer.poll(0)
         self._producer = None
         self._is_waiting.set()
 
