@@ -18,6 +18,7 @@ from tests.system.processes import wait_until
 MEMORY, KAFKA_PYTHON, CONFLUENT = "memory", "kafka-python", "confluent"
 REAL = [pytest.param(name, marks=pytest.mark.kafka) for name in (KAFKA_PYTHON, CONFLUENT)]
 ALL = [MEMORY, *REAL]
+MAKERS: Mapping[str, Callable[[str], Client]] = {KAFKA_PYTHON: KafkaClient, CONFLUENT: ConfluentClient}
 TURN_S = 0.1
 
 
@@ -60,9 +61,8 @@ class Bench:
 
 @pytest.fixture
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    makers: dict[str, Callable[[str], Client]] = {KAFKA_PYTHON: KafkaClient, CONFLUENT: ConfluentClient}
     name = request.param
-    client = MemoryClient() if name == MEMORY else makers[name](request.getfixturevalue("kafka").bootstrap_servers)
+    client = MemoryClient() if name == MEMORY else MAKERS[name](request.getfixturevalue("kafka").bootstrap_servers)
     bench = Bench(client)
     client.create_topic(bench.topic, 1, {})
     yield bench
@@ -117,7 +117,7 @@ def test_what_is_written_comes_back_as_it_was(bench: Bench) -> None:
 
 @every_client
 def test_at_most_as_many_records_as_asked_for_come_in_order(bench: Bench) -> None:
-    bench.write(*numbered(300))
+    bench.write(*numbered(100))
     source = bench.source()
     found: list[Record] = []
 
@@ -125,10 +125,10 @@ def test_at_most_as_many_records_as_asked_for_come_in_order(bench: Bench) -> Non
         turn = source.read(7, TURN_S)
         assert len(turn) <= 7
         found.extend(turn)
-        return len(found) == 300
+        return len(found) == 100
 
     wait_until(has_all, "all records")
-    assert values(found) == numbered(300)
+    assert values(found) == numbered(100)
 
 
 @every_client
@@ -226,38 +226,37 @@ def test_a_record_that_is_too_large_fails_alone_and_for_good(bench: Bench) -> No
     assert all("larger than the broker or the topic allows" in str(error) for error in settled if error)
 
 
-@real_clients
-def test_two_members_share_the_partitions_and_one_that_leaves_hands_its_own_over(bench: Bench) -> None:
-    topic = f"{bench.topic}-two"
-    bench.client.create_topic(topic, 2, {})
-    bench.write(*numbered(2), topic=topic)
-    first, second = bench.source(topic=topic), bench.source(topic=topic)
-    assigned: list[set[Partition]] = [set(), set()]
+PAIRS = [(KAFKA_PYTHON, KAFKA_PYTHON), (CONFLUENT, CONFLUENT), (KAFKA_PYTHON, CONFLUENT)]
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("names", PAIRS, ids="-".join)
+def test_two_members_share_the_partitions_and_one_that_leaves_hands_its_own_over(
+    kafka: LocalKafka, names: tuple[str, str]
+) -> None:
+    first, second = (Bench(MAKERS[name](kafka.bootstrap_servers)) for name in names)
+    second.topic = first.topic
+    first.client.create_topic(first.topic, 2, {})
+    sink = first.client.open_sink()
+    sources = [first.source(), second.source()]
+    owned: list[set[Partition]] = [set(), set()]
 
     def share() -> bool:
         for number in range(8):
-            sink_write(bench, topic, str(number).encode())
-        for owned, source in zip(assigned, (first, second), strict=True):
-            owned.clear()
-            owned.update(record.partition for record in source.read(100, TURN_S))
-        return len(assigned[0]) == len(assigned[1]) == 1 and assigned[0] != assigned[1]
-
-    wait_until(share, "one partition for each")
-    bench.close(second)
-    found: set[Partition] = set()
+            sink.write(first.topic, b"value", str(number).encode(), [], lambda _: None)
+        for partitions, source in zip(owned, sources, strict=True):
+            partitions.clear()
+            partitions.update(record.partition for record in source.read(100, TURN_S))
+        return len(owned[0]) == len(owned[1]) == 1 and owned[0] != owned[1]
 
     def has_both() -> bool:
-        found.update(record.partition for record in first.read(100, TURN_S))
-        return len(found) == 2
+        owned[0].update(record.partition for record in sources[0].read(100, TURN_S))
+        return len(owned[0]) == 2
 
+    wait_until(share, "one partition for each")
+    sources[1].close()
     wait_until(has_both, "both for the one that is left")
-
-
-def sink_write(bench: Bench, topic: str, key: bytes) -> None:
-    """One record, at a partition that follows from the key."""
-    sink, settled = bench.client.open_sink(), list[Exception | None]()
-    sink.write(topic, b"value", key, [], settled.append)
-    wait_until(lambda: bool(settled), "the acknowledgement")
+    sources[0].close()
     sink.close(1.0)
 
 
@@ -326,24 +325,3 @@ def test_a_client_that_cannot_connect_says_so() -> None:
     for make in (KafkaClient, ConfluentClient):
         with pytest.raises(EdgeError, match=r"no Kafka broker at 127\.0\.0\.1:1 "):
             make("127.0.0.1:1", None, 0.0)
-
-
-@pytest.mark.kafka
-def test_members_of_one_group_may_have_different_clients(kafka: LocalKafka) -> None:
-    ours, theirs = Bench(KafkaClient(kafka.bootstrap_servers)), Bench(ConfluentClient(kafka.bootstrap_servers))
-    theirs.topic = ours.topic
-    ours.client.create_topic(ours.topic, 2, {})
-    sources = [ours.source(), theirs.source()]
-    owned: list[set[Partition]] = [set(), set()]
-
-    def share() -> bool:
-        for number in range(8):
-            sink_write(theirs, ours.topic, str(number).encode())
-        for partitions, source in zip(owned, sources, strict=True):
-            partitions.clear()
-            partitions.update(record.partition for record in source.read(100, TURN_S))
-        return len(owned[0]) == len(owned[1]) == 1 and owned[0] != owned[1]
-
-    wait_until(share, "one partition for each")
-    for source in sources:
-        source.close()
