@@ -14,6 +14,7 @@ WATCHFUL = {
     # How soon new partitions are seen.
     "topic.metadata.refresh.interval.ms": 3_000,
     "enable.metrics.push": False,
+    "socket.nagle.disable": True,
     "log.connection.close": False,
 }
 

@@ -3,15 +3,14 @@
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import TopicPartition
 
 from edge.confluent_errors import CLIENT_ERRORS, translate
-from edge.errors import BrokerUnavailableError, EdgeError
-from edge.records import Headers, OnDone, Partition
+from edge.errors import BrokerUnavailableError, EdgeError, is_fatal
+from edge.records import Encoded, Headers, OnDone, Partition
 from edge.transactions import TRANSACTION_TIMEOUT_S
 
 _UNHEARD_WRITES = 64
@@ -33,6 +32,7 @@ class ConfluentSink:
         self._on_closed = on_closed
         self._is_closed = False
         self._is_waiting = threading.Event()
+        self._polling = threading.Lock()
         self._served = 0.0
         self._unheard = 0
         self._attendant = threading.Thread(
@@ -42,21 +42,32 @@ class ConfluentSink:
 
     def write(self, topic: str, value: bytes | None, key: bytes | None, headers: Headers, on_done: OnDone) -> None:
         """Start to write one record; `on_done` is called by `serve`, by a later write, or on the sink's thread."""
-        try:
-            self._produce(topic, value, key, headers, on_done)
-        except (EdgeError, *CLIENT_ERRORS) as error:
-            on_done(translate(error, f"writing to {topic!r}", topic))
-            return
-        self._unheard += 1
+        self.write_all(topic, [Encoded(key, value, headers)], on_done)
+
+    def write_all(self, topic: str, batch: Sequence[Encoded], on_done: OnDone) -> None:
+        """Start to write records; `on_done` is called once, as that of `write`."""
+        settled = _Batch(len(batch), topic, on_done).settled
+        for key, value, headers in batch:
+            try:
+                self._produce(topic, value, key, headers if type(headers) is list else list(headers), settled)
+            except (EdgeError, *CLIENT_ERRORS) as error:
+                settled(error, None)
+        self._unheard += len(batch)
         if self._unheard >= _UNHEARD_WRITES:
             self.serve()
         if not self._is_waiting.is_set():
             self._is_waiting.set()
 
     def serve(self, wait_s: float = 0.0) -> None:
-        """Take in acknowledgements, waiting up to `wait_s` for the first."""
-        self._unheard, self._served = 0, time.monotonic()
-        self._producer.poll(wait_s)
+        """Take in acknowledgements, waiting up to `wait_s` for the first, unless the sink's thread is at it."""
+        if self._polling.acquire(blocking=False):
+            try:
+                self._unheard, self._served = 0, time.monotonic()
+                self._producer.poll(wait_s)
+            finally:
+                self._polling.release()
+        elif wait_s > 0:
+            time.sleep(wait_s)
 
     def close(self, timeout_s: float) -> None:
         """Settle what can be settled in time; what is left is not written any more."""
@@ -64,23 +75,22 @@ class ConfluentSink:
             return
         self._is_closed = True
         self._on_closed(self)
-        if timeout_s > 0:
-            self._producer.flush(timeout_s)
-        # One that is fenced or has failed for good raises, and has nothing left to write.
-        with contextlib.suppress(*CLIENT_ERRORS):
-            self._producer.purge()
-            self._producer.poll(0)
-        self._producer = None
+        with self._polling:
+            if timeout_s > 0:
+                self._producer.flush(timeout_s)
+            # One that is fenced or has failed for good raises, and has nothing left to write.
+            with contextlib.suppress(*CLIENT_ERRORS):
+                self._producer.purge()
+                self._producer.poll(0)
+            self._producer = None
         self._is_waiting.set()
 
-    def _produce(self, topic: str, value: bytes | None, key: bytes | None, headers: Headers, on_done: OnDone) -> None:
-        settle = partial(_settle, topic, on_done)
-        send = partial(self._producer.produce, topic, value, key, headers=list(headers), on_delivery=settle)
+    def _produce(self, topic: str, value: bytes | None, key: bytes | None, headers: list[Any], settled: Any) -> None:
         try:
-            send()
+            self._producer.produce(topic, value, key, headers=headers, on_delivery=settled)
         except BufferError:
             self._wait_for_room()
-            send()
+            self._producer.produce(topic, value, key, headers=headers, on_delivery=settled)
 
     def _wait_for_room(self) -> None:
         count, deadline = len(self._producer), time.monotonic() + _FULL_S
@@ -99,7 +109,8 @@ class ConfluentSink:
                 continue
             # Cleared first: a write that comes meanwhile sets it again.
             self._is_waiting.clear()
-            producer.poll(_WAIT_S)
+            with self._polling:
+                producer.poll(_WAIT_S)
             if len(producer):
                 self._is_waiting.set()
 
@@ -136,8 +147,24 @@ def _commit(producer: Any, offsets: Mapping[Partition, int], membership: object,
         on_done(None)
 
 
-def _settle(topic: str, on_done: OnDone, error: Any, _: Any) -> None:
-    on_done(None if error is None else translate(error, f"writing to {topic!r}", topic))
+class _Batch:
+    """One `on_done` for so many writes; whoever polls the producer is alone with it."""
+
+    __slots__ = ("_error", "_left", "_on_done", "_topic")
+
+    def __init__(self, writes: int, topic: str, on_done: OnDone) -> None:
+        self._left = writes
+        self._error: EdgeError | None = None
+        self._topic = topic
+        self._on_done = on_done
+
+    def settled(self, error: Any, _: Any) -> None:
+        """One of them is settled."""
+        if error is not None and not is_fatal(self._error):
+            self._error = translate(error, f"writing to {self._topic!r}", self._topic)
+        self._left -= 1
+        if not self._left:
+            self._on_done(self._error)
 
 
 def confluent_offsets(offsets: Mapping[Partition, int]) -> list[Any]:

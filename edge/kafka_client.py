@@ -52,7 +52,7 @@ class KafkaClient:
         self._stop = stop or threading.Event()
         security = security or Security()
         self._servers = Servers(bootstrap_servers, security, broker_wait_s, self._stop)
-        self._options = {**_CONNECTION, **_security_options(security)}
+        self._options = {**_CONNECTION, **security_options(security)}
         self._instance_id = instance_id
         self._servers.wait()
 
@@ -179,7 +179,7 @@ def _compare_config(admin: Any, name: str, config: Mapping[str, str]) -> None:
             log.warning("the topic %r was made elsewhere, with %s=%s; %s is advised", name, key, value, wanted)
 
 
-def _security_options(security: Security) -> dict[str, Any]:
+def security_options(security: Security) -> dict[str, Any]:
     """What kafka-python calls these; it takes the password in clear."""
     options: dict[str, Any] = {"security_protocol": security.protocol, "ssl_context": security.ssl_context}
     if security.is_sasl and security.password is not None:
