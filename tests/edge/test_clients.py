@@ -18,7 +18,7 @@ from tests.system.processes import wait_until
 MEMORY, KAFKA_PYTHON, CONFLUENT = "memory", "kafka-python", "confluent"
 REAL = [pytest.param(name, marks=pytest.mark.kafka) for name in (KAFKA_PYTHON, CONFLUENT)]
 ALL = [MEMORY, *REAL]
-MAKERS: Mapping[str, Callable[[str], Client]] = {KAFKA_PYTHON: KafkaClient, CONFLUENT: ConfluentClient}
+MAKERS: Mapping[str, Callable[..., Client]] = {KAFKA_PYTHON: KafkaClient, CONFLUENT: ConfluentClient}
 TURN_S = 0.1
 
 
