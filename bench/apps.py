@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 from bench.errors import error_of
+from edge import cli
 from edge.cluster import Cluster, without_cluster
 from localkafka import LocalKafka
 
@@ -79,4 +80,4 @@ def broker(cluster: Cluster | None) -> Iterator[Cluster]:
         yield cluster
     else:
         with LocalKafka(low_latency=True) as kafka:
-            yield Cluster(kafka.bootstrap_servers)
+            yield Cluster(kafka.bootstrap_servers, client=cli.chosen_client())

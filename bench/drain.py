@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
-from bench.driver import START_TIMEOUT_S, connection_options
+from bench.driver import START_TIMEOUT_S
 from bench.errors import AppError
 from bench.offsets import partitions_of, watermarks
 from edge.cluster import Cluster
 from edge.codec import REQUEST_ID, REQUEST_TOPIC_CONFIG
+from edge.confluent_options import connection_options
 
 APPENDED = {"message.timestamp.type": "LogAppendTime"}
 """Configuration of a topic of predictions: the broker's clock says when each one was there."""
