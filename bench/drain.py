@@ -13,7 +13,7 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from bench.driver import START_TIMEOUT_S, connection_options
 from bench.errors import AppError
 from edge.cluster import Cluster
-from edge.codec import REQUEST_ID, REQUEST_TOPIC_CONFIG
+from edge.codec import CONTENT_TYPE, REQUEST_ID, REQUEST_TOPIC_CONFIG
 
 APPENDED = {"message.timestamp.type": "LogAppendTime"}
 """Configuration of a topic of predictions: the broker's clock says when each one was there."""
@@ -46,7 +46,9 @@ def create_topics(cluster: Cluster, requests: str, predictions: str, partitions:
         pubsub.create_topic(predictions, partitions, APPENDED, "READ")
 
 
-def preload(cluster: Cluster, topic: str, values: Sequence[bytes], count: int, partitions: int = 1) -> None:
+def preload(
+    cluster: Cluster, topic: str, values: Sequence[bytes], count: int, partitions: int = 1, content_type: str = ""
+) -> None:
     """Write `count` requests, in turn over the partitions; their ids are the numbers from 0 on.
 
     Raises: AppError when one could not be written.
@@ -59,8 +61,10 @@ def preload(cluster: Cluster, topic: str, values: Sequence[bytes], count: int, p
 
     options = {"linger.ms": 5, "acks": "all", "enable.idempotence": True, "log_level": _ERRORS}
     producer = Producer({**connection_options(cluster), **options})
+    kind: dict[str, str | bytes | None] = {CONTENT_TYPE: content_type} if content_type else {}
     for number in range(count):
-        while not _is_queued(producer, topic, number % partitions, values[number % len(values)], number, on_delivery):
+        headers = {REQUEST_ID: str(number), **kind}
+        while not _is_queued(producer, topic, number % partitions, values[number % len(values)], headers, on_delivery):
             producer.poll(0.05)
         producer.poll(0)
     if producer.flush(START_TIMEOUT_S) or failures:
@@ -70,9 +74,13 @@ def preload(cluster: Cluster, topic: str, values: Sequence[bytes], count: int, p
 
 
 def _is_queued(
-    producer: Producer, topic: str, partition: int, value: bytes, number: int, on_delivery: Callable[[Any, Any], None]
+    producer: Producer,
+    topic: str,
+    partition: int,
+    value: bytes,
+    headers: dict[str, str | bytes | None],
+    on_delivery: Callable[[Any, Any], None],
 ) -> bool:
-    headers: dict[str, str | bytes | None] = {REQUEST_ID: str(number)}
     try:
         producer.produce(topic, value, partition=partition, headers=headers, on_delivery=on_delivery)
     except BufferError:
