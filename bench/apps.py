@@ -23,12 +23,15 @@ class App:
     """One running app, `python -m <module> <options>`; leaving the context stops it as an operator would.
 
     The cluster goes by its environment: a password on a command line would be everybody's to read.
+    `stderr` is as for subprocess.
     """
 
-    def __init__(self, cluster: Cluster, module: str, *options: str) -> None:
+    def __init__(self, cluster: Cluster, module: str, *options: str, stderr: int | None = None) -> None:
         self.module = module
         environment = {**without_cluster(os.environ), **cluster.environment()}
-        self.process = subprocess.Popen([sys.executable, "-m", module, *options], cwd=ROOT, env=environment)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", module, *options], cwd=ROOT, env=environment, stderr=stderr
+        )
 
     def __enter__(self) -> "App":
         return self

@@ -25,7 +25,7 @@ class Ceiling:
 
 
 def ceiling(model: Model, images: npt.NDArray[Any], batch: int, seconds: float) -> Ceiling:
-    """Infer a prepared batch of the contract's dtype, over and over for `seconds`, behind a warm-up of a tenth of it."""
+    """Infer a prepared batch over and over for `seconds`, behind a warm-up of a tenth of it."""
     size = min(batch, model.max_batch or batch)
     prepared = _batch(model, images, size)
     _infer_for(model, prepared, seconds * _WARM_UP_SHARE)

@@ -121,6 +121,7 @@ def drained_by(
         result = drain.drained(finish, work.requests, bench.timeout_s, watch.check, drain.request_id)
     return {
         "app": app,
+        "prediction_topic": predictions,
         "processes": processes,
         "partitions": work.partitions,
         "requests": result.requests,
@@ -143,5 +144,8 @@ def _cost(bench: Bench, work: Work, finish: drain.Finish, watch: _Watch) -> dict
     count, cpu_s, broker_s = finish.written() - first, watch.cpu_s() - cpu_s, bench.broker_cpu_s() - broker_s
     if not count:
         return {}
-    found = {"cpu_s_per_1000": cpu_s / count * 1000}
-    return found if bench.broker_pid is None else {**found, "broker_cpu_s_per_1000": broker_s / count * 1000}
+    is_own = bench.broker_pid is not None
+    return {
+        "cpu_s_per_1000": cpu_s / count * 1000,
+        "broker_cpu_s_per_1000": broker_s / count * 1000 if is_own else None,
+    }
