@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bench import drain
@@ -13,6 +14,8 @@ from bench.usage import usage
 from edge import classifier
 from edge.classifier import AT_LEAST_ONCE, EXACTLY_ONCE
 from edge.cluster import Cluster
+from edge.errors import BadDataError
+from edge.model import Model, load_model
 from localkafka import LocalKafka
 
 CLASSIFIER, ECHO = "edge.classifier", "bench.echo"
@@ -79,6 +82,20 @@ def parameters(options: Sequence[str]) -> dict[str, Any]:
     Raises: click.UsageError as the classifier would.
     """
     return classifier.main.make_context(CLASSIFIER, list(options)).params
+
+
+def loaded_model(path: Path, options: Sequence[str]) -> Model:
+    """The model that a classifier with these options serves."""
+    found = parameters(options)
+    return load_model(path, found["contract"], found["model_sha256"])
+
+
+def check_size(size: int, model: Model) -> None:
+    """Raise BadDataError when images of so many bytes do not fit a model: each would end as a dead letter."""
+    if size != model.contract.input_bytes:
+        raise BadDataError(
+            f"the images have {size:,} bytes, the model takes {model.contract.input_bytes:,}: name others with --images"
+        )
 
 
 def delivery_options(delivery: str, number: int) -> list[str]:

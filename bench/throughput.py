@@ -12,15 +12,26 @@ from bench import result, wire
 from bench.apps import broker_process, unwind_on_sigterm
 from bench.ceiling import batches, ceiling
 from bench.errors import AppError
-from bench.group import CLASSIFIER, COUNTS, ECHO, MEASURES, REBALANCE, Bench, Work, drained_by, parameters
+from bench.group import (
+    CLASSIFIER,
+    COUNTS,
+    ECHO,
+    MEASURES,
+    REBALANCE,
+    Bench,
+    Work,
+    check_size,
+    drained_by,
+    loaded_model,
+    parameters,
+)
 from bench.latency import MODEL
 from bench.spread import shown, spread, spreads
 from edge import cli
 from edge.classifier import delivery_option
 from edge.cluster import Cluster
-from edge.errors import BadDataError
 from edge.images import load_images
-from edge.model import Model, load_model
+from edge.model import Model
 from edge.query import SAMPLES
 
 _CEILING_S = 1.0
@@ -70,11 +81,10 @@ def main(
     Options after -- go to the classifier and the echo.
     """
     unwind_on_sigterm()
-    served = load_model(model)
-    loaded = load_images(images).image
-    check_size(loaded[0].nbytes, served)
     chosen = [*options, "--model", str(model.resolve())]
     max_batch = parameters(chosen)["max_batch"]
+    served, loaded = loaded_model(model, chosen), load_images(images).image
+    check_size(loaded[0].nbytes, served)
     configuration = {
         "requests_per_process": requests,
         "processes": processes,
@@ -93,14 +103,6 @@ def main(
     result.write(output, result.document("throughput", configuration, results))
     if lost := sum(row["lost"] for row in results["runs"]):
         raise AppError(f"{lost} requests were not answered within {timeout:g} s")
-
-
-def check_size(size: int, model: Model) -> None:
-    """Raise BadDataError when images of so many bytes do not fit a model: each would end as a dead letter."""
-    if size != model.contract.input_bytes:
-        raise BadDataError(
-            f"the images have {size:,} bytes, the model takes {model.contract.input_bytes:,}: name others with --images"
-        )
 
 
 def measure(
