@@ -28,7 +28,7 @@ def output_option(default: str) -> Callable[[Callable[..., Any]], Callable[..., 
         type=click.Path(path_type=Path, dir_okay=False),
         default=Path(default),
         show_default=True,
-        callback=_check_folder,
+        callback=check_folder,
         help="Where the result goes as JSON.",
     )
 
@@ -78,7 +78,8 @@ def read(path: Path) -> dict[str, Any]:
     return result
 
 
-def _check_folder(_: click.Context, __: click.Parameter, path: Path) -> Path:
+def check_folder(_: click.Context, __: click.Parameter, path: Path) -> Path:
+    """A callback that accepts a file whose folder is there."""
     if not path.absolute().parent.is_dir():
         raise click.BadParameter(f"there is no folder {path.absolute().parent}")
     return path

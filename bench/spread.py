@@ -1,8 +1,8 @@
 """What several rounds of one measurement come to: the middle, and how far they lie apart."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
-from typing import Any
+from typing import Any, TypeGuard
 
 Spread = dict[str, float]
 """`median`, `low` and `high` of the rounds, and their number as `rounds`."""
@@ -26,3 +26,13 @@ def shown(found: Spread | None, digits: int = 0) -> str:
         return "-"
     low, middle, high = (f"{found[name]:,.{digits}f}" for name in ("low", "median", "high"))
     return middle if low == high else f"{middle} ({low} to {high})"
+
+
+def is_spread(value: Any) -> TypeGuard[Spread]:
+    """Whether a value of a result is a spread."""
+    return isinstance(value, Mapping) and {"median", "low", "high"} <= set(value)
+
+
+def number(value: float) -> str:
+    """A number of any size, to four digits at least."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

@@ -25,7 +25,7 @@ from edge.cluster import Cluster
 from edge.images import load_images
 from edge.query import SAMPLES
 
-MARKS = {"serving ": "model_ready_s", "partitions assigned: ": "assigned_s"}
+MARKS = {"serving ": "model_ready_s", "partitions assigned: bench": "assigned_s"}
 """What the classifier logs, and the name of the time at which it does."""
 BARS = {"first_prediction_s": 1.5, "idle_rss_bytes": 100e6, "idle_cpu_share": 0.01}
 """What is aimed at: at most so much."""
