@@ -23,7 +23,7 @@ from edge.model import Model, load_model
 
 _WARM_UP_S, _GRACE_S = 3.0, 10.0
 _CEILING_S, _CEILING_BATCH = 0.3, 16
-_MOST_BYTES = 400_000_000
+_MOST_BYTES = 200_000_000
 """Of one preloaded topic: so many fewer large images are sent."""
 _FEWEST = 500
 

@@ -14,6 +14,7 @@ from bench.usage import usage
 from edge import classifier
 from edge.classifier import AT_LEAST_ONCE, EXACTLY_ONCE
 from edge.cluster import Cluster
+from edge.codec import REQUEST_TOPIC_CONFIG
 from edge.errors import BadDataError
 from edge.model import Model, load_model
 from localkafka import LocalKafka
@@ -104,17 +105,19 @@ def delivery_options(delivery: str, number: int) -> list[str]:
     return ["--delivery", delivery, *name]
 
 
-def preloaded(bench: Bench, values: Sequence[bytes], requests: int, partitions: int, content_type: str = "") -> Work:
-    """A new topic with so many requests."""
+def created(bench: Bench, requests: int, partitions: int) -> Work:
+    """A new topic for so many requests."""
     work = Work(f"bench_request_{uuid.uuid4().hex[:8]}", requests, partitions)
-    drain.create_topics(bench.cluster, work.topic, answers(work), partitions)
-    drain.preload(bench.cluster, work.topic, values, requests, partitions, content_type)
+    with bench.cluster.connect() as pubsub:
+        pubsub.create_topic(work.topic, partitions, REQUEST_TOPIC_CONFIG, "WRITE")
     return work
 
 
-def answers(work: Work) -> str:
-    """The name of a new topic for the answers to it."""
-    return f"{work.topic}_{uuid.uuid4().hex[:8]}"
+def preloaded(bench: Bench, values: Sequence[bytes], requests: int, partitions: int, content_type: str = "") -> Work:
+    """The same with the requests in it."""
+    work = created(bench, requests, partitions)
+    drain.preload(bench.cluster, work.topic, values, requests, partitions, content_type)
+    return work
 
 
 def drained_by(
@@ -124,8 +127,9 @@ def drained_by(
 
     CPU is counted over the same part of the answers that is timed; `rss_peak_bytes` is the largest process's.
     """
-    predictions = answers(work)
-    drain.create_topics(bench.cluster, work.topic, predictions, work.partitions)
+    predictions = f"{work.topic}_{uuid.uuid4().hex[:8]}"
+    with bench.cluster.connect() as pubsub:
+        pubsub.create_topic(predictions, work.partitions, drain.APPENDED, "READ")
     where = ["--request-topic", work.topic, "--prediction-topic", predictions, "--group", predictions]
     with contextlib.ExitStack() as stack:
         finish = stack.enter_context(drain.Finish(bench.cluster, predictions))

@@ -6,7 +6,8 @@ from html import escape
 from typing import Any
 
 from bench.compare import Comparison, is_table
-from bench.figures import drawings, svg
+from bench.figures import drawings
+from bench.plots import svg
 from bench.spread import is_spread, number
 
 _RAW = ("rounds", "runs", "ceiling_runs", "steps")

@@ -8,8 +8,9 @@ import click
 
 from bench import result
 from bench.compare import Comparison, compare, is_same_kind, text
-from bench.figures import drawings, png
+from bench.figures import drawings
 from bench.page import page
+from bench.plots import png
 from edge import cli
 from edge.errors import BadDataError
 

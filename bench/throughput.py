@@ -24,6 +24,7 @@ from bench.group import (
     drained_by,
     loaded_model,
     parameters,
+    preloaded,
 )
 from bench.latency import MODEL
 from bench.spread import shown, spread, spreads
@@ -34,7 +35,7 @@ from edge.images import load_images
 from edge.model import Model
 from edge.query import SAMPLES
 
-_CEILING_S = 1.0
+_CEILING_S = 0.5
 
 Row = dict[str, Any]
 
@@ -118,13 +119,13 @@ def measure(
 ) -> dict[str, Any]:
     """All rounds, and what they come to."""
     values = [image.tobytes() for image in images]
+    click.echo("warming the broker up …", err=True)
+    drained_by(bench, preloaded(bench, values, requests, 1), CLASSIFIER, 1, options, delivery)
     works, writing = {}, []
     for count in range(1, processes + 1):
         click.echo(f"writing {count * requests:,} requests to {count} partitions …", err=True)
         works[count], cost = wire.written(bench, values, count * requests, count)
-        writing.append({"requests": count * requests, **cost})
-    click.echo("warming the broker up …", err=True)
-    drained_by(bench, works[1], CLASSIFIER, 1, options, delivery)
+        writing.append(cost)
     limits, runs = [], []
     for number in range(rounds):
         limits += [
@@ -190,7 +191,10 @@ def _ratio(above: Sequence[Row], below: Sequence[Row]) -> dict[str, float] | Non
 
 def _wire(bench: Bench, work: Work, runs: Sequence[Row], writing: Sequence[Row]) -> dict[str, Any]:
     topic = next(row["prediction_topic"] for row in runs if row["app"] == CLASSIFIER and row["processes"] == 1)
-    found: dict[str, Any] = {"writing_requests": writing, "reading_predictions": wire.read(bench, topic)}
+    found: dict[str, Any] = {
+        "writing_requests": spreads(writing, writing[0]),
+        "reading_predictions": wire.read(bench, topic),
+    }
     if bench.kafka is not None:
         found["request_log_bytes"] = wire.log_bytes(bench.kafka, work.topic) / work.requests
         found["prediction_log_bytes"] = wire.log_bytes(bench.kafka, topic) / work.requests

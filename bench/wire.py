@@ -1,19 +1,22 @@
 """What requests and predictions cost beside the group that answers: on the wire, on the broker, and at both ends."""
 
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from bench import drain
-from bench.group import Bench, Work, preloaded
+from bench.group import Bench, Work, created
 from localkafka import LocalKafka
 
+_READ_S = 1.0
 
-def timed(bench: Bench, count: int, step: Callable[[], Any]) -> dict[str, float]:
-    """How many records a second a step of this process handles, and CPU for 1,000: its own, and of our own broker."""
+
+def timed(bench: Bench, step: Callable[[], int]) -> dict[str, float]:
+    """How many records a second a step of this process handles, and CPU for 1,000: its own, and of our own broker.
+
+    The step returns how many they were.
+    """
     wall_s, own_s, broker_s = time.perf_counter(), time.process_time(), bench.broker_cpu_s()
-    step()
+    count = step()
     wall_s, own_s = time.perf_counter() - wall_s, time.process_time() - own_s
     found = {"records_per_s": count / wall_s, "client_cpu_s_per_1000": own_s / count * 1000}
     if bench.broker_pid is not None:
@@ -23,15 +26,26 @@ def timed(bench: Bench, count: int, step: Callable[[], Any]) -> dict[str, float]
 
 def written(bench: Bench, values: Sequence[bytes], requests: int, partitions: int) -> tuple[Work, dict[str, float]]:
     """A preloaded topic, and what writing it took."""
-    works: list[Work] = []
-    cost = timed(bench, requests, lambda: works.append(preloaded(bench, values, requests, partitions)))
-    return works[0], cost
+    work = created(bench, requests, partitions)
+
+    def step() -> int:
+        drain.preload(bench.cluster, work.topic, values, requests, partitions)
+        return requests
+
+    return work, timed(bench, step)
 
 
 def read(bench: Bench, topic: str) -> dict[str, float]:
-    """What reading a topic takes that is written to its end."""
+    """What reading a topic takes that is written to its end; it is read again until that has taken some time."""
+
+    def step() -> int:
+        count, deadline = 0, time.monotonic() + _READ_S
+        while time.monotonic() < deadline:
+            count += sum(1 for _ in finish.read())
+        return count
+
     with drain.Finish(bench.cluster, topic) as finish:
-        return timed(bench, finish.written(), lambda: deque(finish.read(), maxlen=0))
+        return timed(bench, step)
 
 
 def log_bytes(kafka: LocalKafka, topic: str) -> int:
