@@ -22,7 +22,7 @@ WARM_UP_SHARE = 0.1
 """The first part of the answers, which is not timed: processes start, and Java compiles."""
 _LOOK_S = 0.05
 _LATEST: Any = cast("Any", kafka_admin).OffsetSpec.latest()
-_ERRORS = 3  # of syslog: a broker that has just started makes librdkafka warn
+_CRITICAL = 2  # of syslog: a broker that starts, or is stopped, makes librdkafka warn
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def preload(
         if error is not None:
             failures.append(str(error))
 
-    options = {"linger.ms": 5, "acks": "all", "enable.idempotence": True, "log_level": _ERRORS}
+    options = {"linger.ms": 5, "acks": "all", "enable.idempotence": True, "log_level": _CRITICAL}
     producer = Producer({**connection_options(cluster), **options})
     kind: dict[str, str | bytes | None] = {CONTENT_TYPE: content_type} if content_type else {}
     for number in range(count):
@@ -94,7 +94,7 @@ class Finish:
     """Watches a topic of predictions without reading it, so that watching costs next to nothing."""
 
     def __init__(self, cluster: Cluster, topic: str) -> None:
-        options = {**connection_options(cluster), "log_level": _ERRORS}
+        options = {**connection_options(cluster), "log_level": _CRITICAL}
         self._consumer = Consumer({**options, "group.id": "bench", "isolation.level": "read_committed"})
         self._admin = kafka_admin.AdminClient(options)
         metadata = self._consumer.list_topics(topic, START_TIMEOUT_S)
