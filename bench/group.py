@@ -105,6 +105,12 @@ def delivery_options(delivery: str, number: int) -> list[str]:
     return ["--delivery", delivery, *name]
 
 
+def topic_options(requests: str, predictions: str) -> list[str]:
+    """The options of a new group that works on these topics alone."""
+    named = ["--request-topic", requests, "--prediction-topic", predictions, "--group", predictions]
+    return [*named, "--dead-letter-topic", f"{predictions}_dead_letter"]
+
+
 def created(bench: Bench, requests: int, partitions: int) -> Work:
     """A new topic for so many requests."""
     work = Work(f"bench_request_{uuid.uuid4().hex[:8]}", requests, partitions)
@@ -130,7 +136,7 @@ def drained_by(
     predictions = f"{work.topic}_{uuid.uuid4().hex[:8]}"
     with bench.cluster.connect() as pubsub:
         pubsub.create_topic(predictions, work.partitions, drain.APPENDED, "READ")
-    where = ["--request-topic", work.topic, "--prediction-topic", predictions, "--group", predictions]
+    where = topic_options(work.topic, predictions)
     with contextlib.ExitStack() as stack:
         finish = stack.enter_context(drain.Finish(bench.cluster, predictions))
         apps = [

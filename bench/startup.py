@@ -15,7 +15,7 @@ from bench import drain, result
 from bench.apps import ROOT, App, broker_process, unwind_on_sigterm
 from bench.driver import START_TIMEOUT_S, connection_options
 from bench.errors import AppError
-from bench.group import CLASSIFIER, Bench, Work, check_size, delivery_options, loaded_model, preloaded
+from bench.group import CLASSIFIER, Bench, Work, check_size, delivery_options, loaded_model, preloaded, topic_options
 from bench.latency import MODEL
 from bench.spread import shown, spreads
 from bench.usage import usage
@@ -129,11 +129,10 @@ def _started(
     work = preloaded(bench, values, 1, 1)
     predictions = f"{work.topic}_answers"
     drain.create_topics(bench.cluster, work.topic, predictions, 1)
-    where = ["--request-topic", work.topic, "--prediction-topic", predictions, "--group", predictions]
     marks: dict[str, float] = {}
     with _Arrival(bench.cluster, predictions) as arrival:
         start = time.perf_counter()
-        every = [*options, *where, *delivery_options(delivery, 0)]
+        every = [*options, *topic_options(work.topic, predictions), *delivery_options(delivery, 0)]
         with App(bench.cluster, CLASSIFIER, *every, stderr=subprocess.PIPE) as app:
             reader = threading.Thread(target=_note, args=(app.process.stderr, marks))
             reader.start()

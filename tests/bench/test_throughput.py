@@ -92,6 +92,19 @@ def test_a_curve_over_the_payload_answers_large_images_and_other_content_types(
     assert "application/json" in shown
 
 
+@pytest.mark.kafka
+def test_a_curve_over_the_rate_gives_latency_and_cpu(bench: Bench, samples: Images, tmp_path: Path) -> None:
+    setting = Setting(bench, MODEL, load_model(MODEL), samples, [], AT_LEAST_ONCE, 1000, 1.0)
+    (point,) = points(setting, "rate", [50], tmp_path)
+    row = measure(setting, point)
+    assert (row["lost"], row["duplicated"], row["p99_ms"]) == (0, 0, None)
+    assert row["p50_ms"] > 0
+    assert row["cpu_share"] == pytest.approx(row["cpu_s_per_1000"] * 0.05, rel=0.5)
+    results = curve("rate", [{"series": "", **point.place, **row}])
+    assert results["rows"][0]["rate_per_s"] == 50
+    assert "p99_ms" not in results["rows"][0]
+
+
 def test_the_model_of_large_images_finds_the_strongest_colour(tmp_path: Path) -> None:
     path = tmp_path / "colour.onnx"
     colour.write_model(path, 8)
