@@ -10,6 +10,7 @@ import click
 
 from bench import result
 from bench.compare import leaves
+from bench.grid import Grid
 from bench.spread import is_spread, number
 from edge import cli
 from edge.errors import BadDataError
@@ -89,10 +90,9 @@ def main(
     )
     measured = [(path.name, result.read(path)) for path in files]
     numbers = plan(Measured(measured), assumed)
-    click.echo(table(numbers))
-    click.echo("\n".join(CAVEATS))
-    configuration = {**asdict(assumed), "files": {name: _about(found) for name, found in measured}}
     found = {"numbers": [asdict(one) for one in numbers], "caveats": list(CAVEATS)}
+    click.echo(grid(found).text())
+    configuration = {**asdict(assumed), "files": {name: _about(found) for name, found in measured}}
     result.write(output, result.document("plan", configuration, found))
 
 
@@ -227,11 +227,10 @@ def _clients(sheet: _Sheet) -> None:
         sheet.compute(f"cores {end}", cores, "", f"planned x CPU of 1,000, {end} / 1,000")
 
 
-def table(numbers: Sequence[Number]) -> str:
+def grid(results: Mapping[str, Any]) -> Grid:
     """The plan for people."""
-    width = max(len(one.name) for one in numbers)
-    units = max(len(one.unit) for one in numbers)
-    return "\n".join(f"{one.name:{width}}{number(one.value):>14} {one.unit:{units}}  {one.source}" for one in numbers)
+    rows = [[one["name"], number(one["value"]), one["unit"], one["source"]] for one in results["numbers"]]
+    return Grid(["", "", "unit", "from"], rows, results["caveats"], words=2)
 
 
 if __name__ == "__main__":

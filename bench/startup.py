@@ -15,6 +15,7 @@ from bench import drain, result
 from bench.apps import ROOT, App, broker_process, unwind_on_sigterm
 from bench.driver import START_TIMEOUT_S, connection_options
 from bench.errors import AppError
+from bench.grid import Grid
 from bench.group import CLASSIFIER, Bench, Work, check_size, delivery_options, loaded_model, preloaded, topic_options
 from bench.latency import MODEL
 from bench.spread import shown, spreads
@@ -96,21 +97,20 @@ def main(
             told = f"first prediction after {rows[-1]['first_prediction_s']:.2f} s"
             click.echo(f"round {number + 1} of {rounds}: {told}", err=True)
     results = {"startup": spreads(rows, TITLES), "bars": BARS, "rounds": rows}
-    click.echo(table(results))
+    click.echo(grid(results).text())
     result.write(output, result.document("startup", configuration, results))
 
 
-def table(results: Mapping[str, Any]) -> str:
+def grid(results: Mapping[str, Any]) -> Grid:
     """The result for people."""
-    lines = []
+    rows = []
     for name, title in TITLES.items():
         scale = _SCALES.get(name, 1)
         found = results["startup"].get(name)
         scaled = found and {key: value * scale for key, value in found.items()}
-        digits = 0 if scale == 1e-6 else 2
-        bar = f"  at most {BARS[name] * scale:g} is aimed at" if name in BARS else ""
-        lines.append(f"{title:34}{shown(scaled, digits):>24}{bar}")
-    return "\n".join(lines)
+        bar = f"at most {BARS[name] * scale:g}" if name in BARS else ""
+        rows.append([title, shown(scaled, 0 if scale == 1e-6 else 2), bar])
+    return Grid(["", "median (range)", "aimed at"], rows)
 
 
 def _imports() -> dict[str, float]:

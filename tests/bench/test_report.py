@@ -187,3 +187,27 @@ def test_a_comparison_needs_a_result_of_the_same_kind(tmp_path: Path) -> None:
     ended = CliRunner().invoke(report.main, options)
     assert ended.exit_code == 65
     assert "none of the results is one of x" in ended.output
+
+
+def test_tables_are_written_into_a_document_and_can_be_written_again(tmp_path: Path) -> None:
+    path = tmp_path / "performance.md"
+    path.write_text("before\n<!-- bench:0 -->\nold\n<!-- /bench -->\n<!-- bench:1 -->\n<!-- /bench -->\nafter\n")
+    peers = document("peers", {"systems": [{"title": "Quix", "kind": "peer", "images_per_s": spread([5000])}]})
+    for _ in range(2):
+        run(tmp_path, peers, latency(), options=("--markdown", str(path)))
+    lines = path.read_text().splitlines()
+    assert "| Quix |  |  | 5,000 |  |  |  |" in lines
+    assert "| classifier | 5 | 10 |" in lines
+    assert "old" not in lines
+    assert [lines.count(line) for line in ("before", "after", "| Quix |  |  | 5,000 |  |  |  |")] == [1, 1, 1]
+    assert all(word in path.read_text() for word in ("bench.peers", "Apache Kafka", "commit abc, 2026-11-24"))
+
+
+def test_a_document_without_a_place_for_a_result_is_left_alone(tmp_path: Path) -> None:
+    path, one = tmp_path / "performance.md", tmp_path / "one.json"
+    path.write_text("nothing here")
+    one.write_text(json.dumps(document("x", {})))
+    ended = CliRunner().invoke(report.main, [str(one), "-o", str(tmp_path / "r.html"), "--markdown", str(path)])
+    assert ended.exit_code == 65
+    assert "<!-- bench:one -->" in ended.output
+    assert path.read_text() == "nothing here"
