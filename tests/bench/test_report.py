@@ -12,6 +12,7 @@ from hdrh.histogram import HdrHistogram
 
 from bench import report, result
 from bench.compare import compare, leaves, text
+from bench.markdown import written
 from bench.spread import spread
 
 ROWS = [
@@ -190,17 +191,19 @@ def test_a_comparison_needs_a_result_of_the_same_kind(tmp_path: Path) -> None:
 
 
 def test_tables_are_written_into_a_document_and_can_be_written_again(tmp_path: Path) -> None:
-    path = tmp_path / "performance.md"
-    path.write_text("before\n<!-- bench:0 -->\nold\n<!-- /bench -->\n<!-- bench:1 -->\n<!-- /bench -->\nafter\n")
+    text = "before\n<!-- bench:a -->\nold\n<!-- /bench -->\n<!-- bench:b -->\n<!-- /bench -->\nafter\n"
     peers = document("peers", {"systems": [{"title": "Quix", "kind": "peer", "images_per_s": spread([5000])}]})
     for _ in range(2):
-        run(tmp_path, peers, latency(), options=("--markdown", str(path)))
-    lines = path.read_text().splitlines()
-    assert "| Quix |  |  | 5,000 |  |  |  |" in lines
+        text = written(written(text, "a", peers), "b", latency())
+    lines = text.splitlines()
+    assert [lines.count(line) for line in ("before", "after", "| Quix |  |  | 5,000 |  |  |  |")] == [1, 1, 1]
     assert "| classifier | 5 | 10 |" in lines
     assert "old" not in lines
-    assert [lines.count(line) for line in ("before", "after", "| Quix |  |  | 5,000 |  |  |  |")] == [1, 1, 1]
-    assert all(word in path.read_text() for word in ("bench.peers", "Apache Kafka", "commit abc, 2026-11-24"))
+    assert all(word in text for word in ("python -m bench.peers", "Apache Kafka", "commit abc, 2026-11-24"))
+    path = tmp_path / "performance.md"
+    path.write_text("<!-- bench:0 -->\n<!-- /bench -->\n")
+    run(tmp_path, document("unheard of", {"models": [{"name": "int8", "size": 1}]}), options=("--markdown", str(path)))
+    assert "| int8 | 1 |" in path.read_text().splitlines()
 
 
 def test_a_document_without_a_place_for_a_result_is_left_alone(tmp_path: Path) -> None:
