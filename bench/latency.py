@@ -47,33 +47,70 @@ SCENARIOS: Mapping[str, tuple[Measure, Callable[[Mapping[str, Any]], str]]] = {
 
 
 @click.command(
-    context_settings={"show_default": True},
     epilog="Example: python -m bench.latency --rate 100 --duration 20 -- --max-batch 8",
 )
 @click.option(
     "--scenario",
     type=click.Choice(list(SCENARIOS)),
     default="fixed-rate",
+    show_default=True,
     help="single-stream sends one request at a time; server looks for the highest rate whose p99 stays within "
     "--bound; offline drains a topic that was filled before.",
 )
-@click.option("--rate", type=cli.Finite(min=1), default=100.0, help="Requests a second; server starts with it.")
-@click.option("--schedule", type=click.Choice(list(SCHEDULES)), default="poisson", help="How requests are spaced.")
+@click.option(
+    "--rate", type=cli.Finite(min=1), default=100.0, show_default=True, help="Requests a second; server starts with it."
+)
+@click.option(
+    "--schedule",
+    type=click.Choice(list(SCHEDULES)),
+    default="poisson",
+    show_default=True,
+    help="How requests are spaced.",
+)
 @click.option(
     "--duration",
     type=cli.Finite(min=1),
     help=f"Seconds measured of each system; for server, of a step.  [default: {DURATION_S:g}; server: {STEP_S:g}]",
 )
-@click.option("--rounds", type=click.IntRange(min=1), default=3, help="In so many parts, systems taking turns.")
-@click.option("--warm-up", type=cli.Finite(min=0), default=3.0, help="Seconds not measured.")
-@click.option("--grace", type=cli.Finite(min=0), default=10.0, help="Seconds in which an answer counts as not lost.")
-@click.option("--late-after", type=cli.Finite(min=0), default=100.0, help="Milliseconds after which it counts as late.")
-@click.option("--bound", type=cli.Finite(min=0.1), default=20.0, help="For server: milliseconds for the p99.")
-@click.option("--requests", type=click.IntRange(min=100), default=20_000, help="For offline: how many.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Seed of the schedule.")
-@click.option("--floors/--no-floors", default=True, help="Measure the loop without a model and the bare client, too.")
+@click.option(
+    "--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="In so many parts, systems taking turns."
+)
+@click.option("--warm-up", type=cli.Finite(min=0), default=3.0, show_default=True, help="Seconds not measured.")
+@click.option(
+    "--grace",
+    type=cli.Finite(min=0),
+    default=10.0,
+    show_default=True,
+    help="Seconds after the last request in which an answer still counts.",
+)
+@click.option(
+    "--late-after",
+    type=cli.Finite(min=0),
+    default=100.0,
+    show_default=True,
+    help="Milliseconds after which it counts as late.",
+)
+@click.option(
+    "--bound", type=cli.Finite(min=0.1), default=20.0, show_default=True, help="For server: milliseconds for the p99."
+)
+@click.option(
+    "--requests", type=click.IntRange(min=100), default=20_000, show_default=True, help="For offline: how many."
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the schedule.")
+@click.option(
+    "--floors/--no-floors",
+    default=True,
+    show_default=True,
+    help="Measure the loop without a model and the bare client, too.",
+)
 @cli.option("MODEL", "--model", type=click.Path(path_type=Path), default=MODEL, help="The .onnx file to serve.")
-@click.option("--images", type=click.Path(path_type=Path), default=SAMPLES, help="The images to send: .npz or IDX.")
+@click.option(
+    "--images",
+    type=click.Path(path_type=Path),
+    default=SAMPLES,
+    show_default=True,
+    help="The images to send: .npz or IDX.",
+)
 @result.output_option("latency.json")
 @delivery_option
 @cli.cluster_or_own
@@ -103,7 +140,8 @@ def main(
 
     Real images are sent to a classifier process on a schedule that is fixed before the run, so that a slow classifier
     does not slow the questions down and hide its slowness. The same is done to its loop without a model (echo), and to
-    a bare loop of the same Kafka client; what follows `--` goes to the classifier and its echo.
+    a bare loop of the same Kafka client; what follows `--` goes to the classifier and its echo. On a cluster that is
+    named, the topics bench_… remain.
     """
     unwind_on_sigterm()
     sent = load_images(images)

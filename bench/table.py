@@ -45,6 +45,18 @@ def drains(results: Mapping[str, Any]) -> str:
     )
 
 
+def loopback(results: Mapping[str, Any]) -> str:
+    """What `python -m bench.loopback` has found."""
+    lines = [
+        f"{'one hop, ms':20}" + "".join(f"{name:>9}" for name in PERCENTILES),
+        _row("latency", results["latency_ms"]),
+        _row("sender's lag", results["sender_lag_ms"]),
+        f"the driver took {100 * results['cores']:.1f} % of a core; at most it sends {results['most_sent_per_s']:,} "
+        f"requests a second, and receives {results['most_received_per_s']:,} ({results['lost']} lost)",
+    ]
+    return "\n".join(lines)
+
+
 def _stages(systems: Mapping[str, Any]) -> list[str]:
     shown = {name: each["stages_ms"] for name, each in systems.items() if each["stages_ms"]}
     lines = []

@@ -3,6 +3,7 @@
 import json
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from bench.trace import Limit
 from edge.cluster import Cluster
 from edge.images import Images
 from localkafka import LocalKafka
+from tests.system.processes import run
 
 pytestmark = pytest.mark.kafka
 
@@ -89,3 +91,15 @@ def test_a_process_that_has_ended_is_not_waited_for(kafka: LocalKafka, topic: st
     with pytest.raises(AppError, match="it has ended"):
         driver.warm_up(Ended(), 100, 1)
     driver.close()
+
+
+def test_the_loopback_says_what_the_driver_can_do(kafka: LocalKafka, tmp_path: Path) -> None:
+    output = tmp_path / "loopback.json"
+    options = ["--duration", "1", "--requests", "1000", "--output", str(output)]
+    ended = run("bench.loopback", *options, "--bootstrap-servers", kafka.bootstrap_servers)
+    assert ended.process.returncode == 0, ended.log
+    found = json.loads(output.read_text())["results"]
+    assert found["lost"] == 0
+    assert found["most_sent_per_s"] >= found["most_received_per_s"] > 0
+    assert 0 < found["latency_ms"]["p50"] <= found["latency_ms"]["max"]
+    assert "0 lost" in ended.lines[-2]
