@@ -15,9 +15,9 @@ from bench.ceiling import ceiling
 from bench.group import CLASSIFIER, Bench, Work, drained_by, preloaded
 from bench.systems import running, systems
 from bench.usage import usage
-from edge.codec import JSON, NPY, OCTETS
 from edge.images import Images
 from edge.model import Model, load_model
+from edge.pixels import JSON, NPY, OCTETS
 
 _WARM_UP_S, _GRACE_S = 3.0, 10.0
 _CEILING_S, _CEILING_BATCH = 0.3, 16
