@@ -38,9 +38,10 @@ def origin(result: Result) -> str:
     machine, versions = result["machine"], result["versions"]
     names = [f"Python {versions['python']}", f"Apache Kafka {versions['kafka']}"]
     names += [f"{name} {value}" for name, value in versions.items() if name not in ("python", "kafka")]
-    where = f"{machine['processor']}, {machine['cores']} cores, {machine['system']}"
+    where = f"{machine['processor']}, {machine['cores']} cores, {machine['system'].partition('-')[0]}"
     when = f"commit {result['commit']}, {result['date'][:10]}"
-    return f"`{result['command']}` ({where}; {', '.join(names)}; {when})"
+    command = result.get("command", f"python -m bench.{result['benchmark']}")
+    return f"`{command}` ({where}; {', '.join(names)}; {when})"
 
 
 def _latency(results: Result) -> Grid:
@@ -79,7 +80,7 @@ def _counts(system: Result) -> list[str]:
 
 def _cell(value: Any) -> str:
     if is_spread(value):
-        return shown(value, 0 if value["median"] >= 100 else 2)
+        return shown(value, 0 if value["median"] >= 100 else 2 if value["median"] >= 1 else 4)
     if isinstance(value, int | float) and not isinstance(value, bool):
         return number(value)
     return "" if value is None else str(value)
