@@ -143,7 +143,8 @@ def _peers(results: Result) -> Iterator[tuple[str, Drawing]]:
             for system in systems
             if percentile in system.get("latency_ms", {})
         }
-        yield percentile, functools.partial(bars, f"Latency, {percentile}", "ms", values, ours)
+        if values:
+            yield percentile, functools.partial(bars, f"Latency, {percentile}", "ms", values, ours)
 
 
 def _scaling(results: Result) -> Iterator[tuple[str, Drawing]]:

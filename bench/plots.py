@@ -81,6 +81,7 @@ def bars(title: str, x: str, values: Mapping[str, Any], ours: Collection[str]) -
         axes.annotate(f" {number(middle)}", (middle + above, row), va="center")
     axes.set_yticks(range(len(values)), list(values))
     axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
     axes.margins(x=0.15)
     axes.xaxis.set_major_formatter(plain())
     axes.set(title=title, xlabel=x)

@@ -28,7 +28,7 @@ from bench.group import (
     preloaded,
 )
 from bench.latency import MODEL
-from bench.spread import shown, spread, spreads
+from bench.spread import Spread, shown, spread, spreads
 from edge import cli
 from edge.classifier import delivery_option
 from edge.cluster import Cluster
@@ -171,7 +171,9 @@ def summary(runs: Sequence[Row], limits: Sequence[Row], max_batch: int) -> dict[
         ],
         "ratios": {
             "one_process_to_echo": _ratio(groups[0], echoes),
+            "one_process_to_echo_by_cpu": _ratio_by_cpu(groups[0], echoes),
             "one_process_to_ceiling": {"batch": at_most[0]["batch"], **(_ratio(groups[0], at_most) or {})},
+            "one_process_to_ceiling_by_cpu": _ratio_by_cpu(groups[0], at_most),
             "processes_to_one": [
                 {"processes": count, **(_ratio(rows, groups[0]) or {})}
                 for count, rows in zip(counts[1:], groups[1:], strict=True)
@@ -184,9 +186,17 @@ def _come_to(rows: Sequence[Row]) -> dict[str, Any]:
     return {**spreads(rows, MEASURES), **{name: sum(row[name] for row in rows) for name in COUNTS}}
 
 
-def _ratio(above: Sequence[Row], below: Sequence[Row]) -> dict[str, float] | None:
+def _ratio(above: Sequence[Row], below: Sequence[Row]) -> Spread | None:
     rates = {row["round"]: row["images_per_s"] for row in below}
     found = [row["images_per_s"] / rates[row["round"]] for row in above if rates.get(row["round"])]
+    return spread(found) if found else None
+
+
+def _ratio_by_cpu(above: Sequence[Row], below: Sequence[Row]) -> Spread | None:
+    """What the ratio of the rates would be if CPU were all that there is: others on the machine disturb it less."""
+    costs = {row["round"]: row.get("cpu_s_per_1000") for row in below}
+    both = [(row.get("cpu_s_per_1000"), costs.get(row["round"])) for row in above]
+    found = [other / own for own, other in both if own and other]
     return spread(found) if found else None
 
 
@@ -213,8 +223,10 @@ def grid(results: Mapping[str, Any]) -> Grid:
         ["", "images/s", "CPU s/1,000", "RSS, MB", "lost", "twice"],
         [_line(name, row) for name, row in rows],
         [
-            f"one process to our echo: {shown(ratios['one_process_to_echo'], 2)}",
-            f"one process to onnxruntime alone at batch {limit['batch']}: {shown(limit, 2)}",
+            f"one process to our echo: {shown(ratios['one_process_to_echo'], 2)}"
+            f"; by CPU: {shown(ratios['one_process_to_echo_by_cpu'], 2)}",
+            f"one process to onnxruntime alone at batch {limit['batch']}: {shown(limit, 2)}"
+            f"; by CPU: {shown(ratios['one_process_to_ceiling_by_cpu'], 2)}",
             *(f"{row['processes']} processes to one: {shown(row, 2)}" for row in ratios["processes_to_one"]),
         ],
     )

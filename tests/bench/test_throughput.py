@@ -134,6 +134,7 @@ def test_a_ratio_is_taken_within_its_round() -> None:
     limits = [{"round": number, "batch": size, "images_per_s": 400.0} for number in (0, 1) for size in (32, 64)]
     found = summary(runs, limits, 48)
     assert found["ratios"]["one_process_to_echo"] == {"median": 0.5, "low": 0.5, "high": 0.5, "rounds": 2}
+    assert found["ratios"]["one_process_to_echo_by_cpu"]["median"] == 1
     assert found["ratios"]["processes_to_one"][0]["processes"] == 2
     assert found["ratios"]["processes_to_one"][0]["low"] == 1.5
     assert found["ratios"]["one_process_to_ceiling"]["batch"] == 32
