@@ -147,6 +147,18 @@ def _peers(results: Result) -> Iterator[tuple[str, Drawing]]:
             yield percentile, functools.partial(bars, f"Latency, {percentile}", "ms", values, ours)
 
 
+def _precision(results: Result) -> Iterator[tuple[str, Drawing]]:
+    models: Sequence[Result] = results["models"]
+    values = {
+        f"{model['model']}, batch {batch}": found
+        for batch in models[0]["us_an_image"]
+        for model in models
+        if (found := model["us_an_image"].get(batch)) is not None
+    }
+    first = [name for name in values if name.startswith(f"{models[0]['model']}, ")]
+    yield "times", functools.partial(bars, "One thread of onnxruntime", "µs an image", values, first)
+
+
 def _scaling(results: Result) -> Iterator[tuple[str, Drawing]]:
     yield str(results["over"]), functools.partial(_curves, results)
 
@@ -182,4 +194,5 @@ _KINDS: Mapping[str, Callable[[Result], Iterator[tuple[str, Drawing]]]] = {
     "startup": _startup,
     "scaling": _scaling,
     "peers": _peers,
+    "precision": _precision,
 }

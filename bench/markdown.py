@@ -7,6 +7,7 @@ from typing import Any
 from bench import plan, scaling, startup, throughput
 from bench.compare import is_table
 from bench.grid import Grid
+from bench.page import flat
 from bench.spread import is_spread, number, shown
 from edge.errors import BadDataError
 
@@ -70,8 +71,9 @@ def _peers(results: Result) -> Grid:
 def _any(results: Result) -> Grid:
     """The first table in a result that is not known here."""
     items: Sequence[Result] = next((value for value in results.values() if is_table(value)), [results])
-    keys = [key for key, value in items[0].items() if not isinstance(value, list | Mapping) or is_spread(value)]
-    return Grid(keys, [[_cell(item.get(key)) for key in keys] for item in items])
+    rows = [dict(flat(item)) for item in items]
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    return Grid(keys, [[_cell(row.get(key)) for key in keys] for row in rows])
 
 
 def _counts(system: Result) -> list[str]:

@@ -102,12 +102,12 @@ def _is_nested(value: Any) -> bool:
 def _pairs(title: str, values: Mapping[str, Any]) -> Iterator[str]:
     if title:
         yield f"<h3>{escape(title)}</h3>"
-    rows = "".join(f"<tr><th>{escape(str(key))}</th>{_cell(value)}</tr>" for key, value in _flat(values))
+    rows = "".join(f"<tr><th>{escape(str(key))}</th>{_cell(value)}</tr>" for key, value in flat(values))
     yield f'<div class="scroll"><table>{rows}</table></div>'
 
 
 def _table(title: str, items: Sequence[Mapping[str, Any]]) -> str:
-    rows = [dict(_flat(item)) for item in items]
+    rows = [dict(flat(item)) for item in items]
     columns = list(dict.fromkeys(key for row in rows for key in row))
     head = "".join(f"<th>{escape(column)}</th>" for column in columns)
     body = "".join("<tr>" + "".join(_cell(row.get(column, "")) for column in columns) + "</tr>" for row in rows)
@@ -115,10 +115,11 @@ def _table(title: str, items: Sequence[Mapping[str, Any]]) -> str:
     return f'<div class="scroll"><table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """An object's values, those of objects in it with both names; a spread is one value."""
     for key, value in values.items():
         if isinstance(value, Mapping) and value and not is_spread(value):
-            yield from _flat(value, f"{prefix}{key} ")
+            yield from flat(value, f"{prefix}{key} ")
         else:
             yield f"{prefix}{key}", value
 
