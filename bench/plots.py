@@ -119,5 +119,7 @@ def _style(ink: str, **more: str) -> Any:
         "legend.frameon": False,
         "font.size": 10,
         "errorbar.capsize": 4,
+        # What stands between two dollars in a name is no formula.
+        "text.parse_math": False,
         **more,
     }

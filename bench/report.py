@@ -72,10 +72,6 @@ def read(path: Path) -> dict[str, Any]:
     for part, kind in (("benchmark", str), ("results", dict), ("configuration", dict)):
         if not isinstance(found.get(part), kind):
             raise BadDataError(f"{path} is no result of this bench: its {part!r} is missing or of another kind")
-    try:
-        drawings(found)
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
-        raise BadDataError(f"{path} cannot be drawn: it lacks what {found['benchmark']} writes ({error!r})") from None
     return found
 
 

@@ -126,6 +126,9 @@ def test_the_page_is_whole_and_fetches_nothing(tmp_path: Path) -> None:
 
 def test_what_is_not_known_is_shown_and_nothing_is_executed(tmp_path: Path) -> None:
     evil = "<script>alert(1)</script>"
+    evil_peer = {"title": f"{evil} $\\frac{{$", "kind": "peer", "images_per_s": 1.0}
+    _, html = run(tmp_path, document("peers", {"systems": [evil_peer]}))
+    assert "script" not in Page(html).tags
     results = {"new": [{"name": evil, "deep": {"er": [1, 2]}}], evil: {"x": None}, "empty": [], "note": "y" * 500}
     _, html = run(tmp_path, {**document("unheard of", results, model=evil), "extra": {"key": "seen"}})
     page = Page(html)
@@ -167,6 +170,11 @@ def test_items_of_a_list_go_by_what_tells_them_apart() -> None:
         ("[1]", "no result of this bench"),
         ('{"schema": 1}', "'benchmark' is missing"),
         ('{"schema": 1, "benchmark": "throughput", "results": {}, "configuration": {}}', "cannot be drawn"),
+        (
+            '{"schema": 1, "benchmark": "throughput", "results": {"classifier": [], "echo": {"images_per_s": "x"}, '
+            '"ceiling": []}, "configuration": {}}',
+            "cannot be drawn",
+        ),
         ('{"schema": 2, "benchmark": "x", "results": {}, "configuration": {}}', "schema is not 1"),
     ],
 )
