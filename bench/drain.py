@@ -1,7 +1,7 @@
 """Fills a topic with requests, and times how fast they are answered, by the broker's own clock."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count as numbers
 from typing import Any, cast
@@ -133,24 +133,27 @@ class Finish:
 
     def read(self) -> Iterator[Message]:
         """All predictions that were written until now."""
-        left = {}
+        ends = {}
         for partition in self._partitions:
-            first, end = self._consumer.get_watermark_offsets(partition, START_TIMEOUT_S)
-            partition.offset = first
-            left[partition.partition] = end
-        self._consumer.assign([p for p in self._partitions if p.offset < left[p.partition]])
+            partition.offset, ends[partition.partition] = self._consumer.get_watermark_offsets(
+                partition, START_TIMEOUT_S
+            )
+        self._consumer.assign([p for p in self._partitions if p.offset < ends[p.partition]])
         deadline = time.monotonic() + START_TIMEOUT_S
-        while any(position.offset < left[position.partition] for position in self._positions()):
-            for message in self._consumer.consume(10_000, 0.5):
+        while missing := self._missing(ends):
+            # More than there are would be waited for.
+            for message in self._consumer.consume(min(10_000, missing), 0.5):
                 if message.error() is not None:
                     raise AppError(f"a prediction could not be read: {message.error()}")
                 yield message
             if time.monotonic() > deadline:
                 raise AppError(f"the predictions could not be read within {START_TIMEOUT_S:.0f} s")
 
-    def _positions(self) -> list[TopicPartition]:
+    def _missing(self, ends: Mapping[int, int]) -> int:
+        """How many offsets are still to be read; where nothing was read yet, a position is negative."""
+        firsts = {partition.partition: partition.offset for partition in self._partitions}
         positions: list[TopicPartition] = self._consumer.position(self._consumer.assignment())
-        return positions
+        return sum(ends[p.partition] - max(p.offset, firsts[p.partition]) for p in positions)
 
 
 def drained(

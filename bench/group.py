@@ -143,9 +143,9 @@ def drained_by(
             stack.enter_context(App(bench.cluster, app, *options, *where, *delivery_options(delivery, number)))
             for number in range(processes)
         ]
-        watch = _Watch(apps)
-        cost = _cost(bench, work, finish, watch)
-        result = drain.drained(finish, work.requests, bench.timeout_s, watch.check, drain.request_id)
+        watch, deadline = _Watch(apps), time.monotonic() + bench.timeout_s
+        cost = _cost(bench, work, finish, watch, deadline)
+        result = drain.drained(finish, work.requests, _left(deadline), watch.check, drain.request_id)
     return {
         "app": app,
         "prediction_topic": predictions,
@@ -162,12 +162,16 @@ def drained_by(
     }
 
 
-def _cost(bench: Bench, work: Work, finish: drain.Finish, watch: _Watch) -> dict[str, float | None]:
+def _left(deadline: float) -> float:
+    return max(0.0, deadline - time.monotonic())
+
+
+def _cost(bench: Bench, work: Work, finish: drain.Finish, watch: _Watch, deadline: float) -> dict[str, float | None]:
     """Seconds of CPU for 1,000 answers behind the warm-up, of the group and of our own broker."""
-    if not finish.wait(int(work.requests * drain.WARM_UP_SHARE), bench.timeout_s, watch.check):
+    if not finish.wait(int(work.requests * drain.WARM_UP_SHARE), _left(deadline), watch.check):
         return {}
     first, cpu_s, broker_s = finish.written(), watch.cpu_s(), bench.broker_cpu_s()
-    finish.wait(work.requests, bench.timeout_s, watch.check)
+    finish.wait(work.requests, _left(deadline), watch.check)
     count, cpu_s, broker_s = finish.written() - first, watch.cpu_s() - cpu_s, bench.broker_cpu_s() - broker_s
     if not count:
         return {}

@@ -219,10 +219,7 @@ def _brokers(sheet: _Sheet, assumed: Assumed) -> None:
 def _clients(sheet: _Sheet) -> None:
     """Both ends, as measured on the bench's own: Python on librdkafka."""
     for end, key in (("writing requests", "writing_requests"), ("reading predictions", "reading_predictions")):
-        sheet.measure(f"one process {end}", f"wire.{key}.records_per_s", "records/s")
         sheet.measure(f"CPU of 1,000, {end}", f"wire.{key}.client_cpu_s_per_1000", "s")
-        processes = math.ceil(sheet["planned"] / sheet[f"one process {end}"])
-        sheet.compute(f"processes {end}", processes, "", f"planned / one process {end}")
         cores = sheet["planned"] * sheet[f"CPU of 1,000, {end}"] / 1000
         sheet.compute(f"cores {end}", cores, "", f"planned x CPU of 1,000, {end} / 1,000")
 
