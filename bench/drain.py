@@ -11,10 +11,11 @@ import numpy.typing as npt
 from confluent_kafka import Consumer, IsolationLevel, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka import admin as kafka_admin
 
-from bench.driver import START_TIMEOUT_S, connection_options
+from bench.driver import START_TIMEOUT_S
 from bench.errors import AppError
 from edge.cluster import Cluster
 from edge.codec import CONTENT_TYPE, REQUEST_ID, REQUEST_TOPIC_CONFIG
+from edge.confluent_options import connection_options
 
 APPENDED = {"message.timestamp.type": "LogAppendTime"}
 """Configuration of a topic of predictions: the broker's clock says when each one was there."""

@@ -17,6 +17,7 @@ from bench.errors import AppError
 from bench.trace import Arrivals, IdOf, Limit, Trace, request_id
 from edge.cluster import Cluster
 from edge.codec import REQUEST_ID
+from edge.confluent_options import connection_options
 from edge.images import Images
 
 START_TIMEOUT_S = 60.0
@@ -227,20 +228,3 @@ def _uncollected() -> Iterator[None]:
         yield
     finally:
         gc.enable()
-
-
-def connection_options(cluster: Cluster) -> dict[str, Any]:
-    """How to reach a cluster, in the words of librdkafka; holds the password in clear."""
-    security = cluster.security
-    options: dict[str, Any] = {"bootstrap.servers": cluster.bootstrap_servers, "security.protocol": security.protocol}
-    if security.is_tls:
-        options["ssl.endpoint.identification.algorithm"] = "https"
-        files = {"ssl.ca.location": security.ca, "ssl.certificate.location": security.certificate}
-        options |= {name: str(path) for name, path in {**files, "ssl.key.location": security.key}.items() if path}
-        if security.key_password is not None:
-            options["ssl.key.password"] = security.key_password.reveal()
-    if security.is_sasl and security.password is not None:
-        options["sasl.mechanism"] = security.mechanism
-        options["sasl.username"] = security.username
-        options["sasl.password"] = security.password.reveal()
-    return options

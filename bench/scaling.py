@@ -93,6 +93,7 @@ def main(
         "delivery": delivery,
         "options": list(options),
         "own_broker": cluster is None,
+        "client": cli.chosen_client() if cluster is None else cluster.client,
     }
     with tempfile.TemporaryDirectory() as folder, broker_process(cluster, REBALANCE) as (measured, kafka):
         setting = Setting(

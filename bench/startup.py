@@ -13,7 +13,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from bench import drain, result
 from bench.apps import ROOT, App, broker_process, unwind_on_sigterm
-from bench.driver import START_TIMEOUT_S, connection_options
+from bench.driver import START_TIMEOUT_S
 from bench.errors import AppError
 from bench.grid import Grid
 from bench.group import CLASSIFIER, Bench, Work, check_size, delivery_options, loaded_model, preloaded, topic_options
@@ -23,6 +23,7 @@ from bench.usage import usage
 from edge import cli
 from edge.classifier import delivery_option
 from edge.cluster import Cluster
+from edge.confluent_options import connection_options
 from edge.images import load_images
 from edge.query import SAMPLES
 
@@ -88,6 +89,7 @@ def main(
         "delivery": delivery,
         "options": list(options),
         "own_broker": cluster is None,
+        "client": cli.chosen_client() if cluster is None else cluster.client,
     }
     with broker_process(cluster) as (measured, kafka):
         bench = Bench(measured, kafka, START_TIMEOUT_S)

@@ -97,6 +97,7 @@ def main(
         "max_batch": max_batch,
         "options": list(options),
         "own_broker": cluster is None,
+        "client": cli.chosen_client() if cluster is None else cluster.client,
     }
     with broker_process(cluster, REBALANCE) as (measured, kafka):
         bench = Bench(measured, kafka, timeout)
