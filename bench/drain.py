@@ -1,20 +1,21 @@
 """Fills a topic with requests, and times how fast they are answered, by the broker's own clock."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count as numbers
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import admin as kafka_admin
 
 from bench.driver import START_TIMEOUT_S
 from bench.errors import AppError
 from bench.offsets import partitions_of, watermarks
 from edge.cluster import Cluster
-from edge.codec import REQUEST_ID, REQUEST_TOPIC_CONFIG
+from edge.codec import CONTENT_TYPE, REQUEST_ID, REQUEST_TOPIC_CONFIG
 from edge.confluent_options import connection_options
 
 APPENDED = {"message.timestamp.type": "LogAppendTime"}
@@ -22,7 +23,8 @@ APPENDED = {"message.timestamp.type": "LogAppendTime"}
 WARM_UP_SHARE = 0.1
 """The first part of the answers, which is not timed: processes start, and Java compiles."""
 _LOOK_S = 0.05
-_ERRORS = 3  # of syslog: a broker that has just started makes librdkafka warn
+_LATEST: Any = cast("Any", kafka_admin).OffsetSpec.latest()
+_CRITICAL = 2  # of syslog: a broker that starts, or is stopped, makes librdkafka warn
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,9 @@ def create_topics(cluster: Cluster, requests: str, predictions: str, partitions:
         pubsub.create_topic(predictions, partitions, APPENDED, "READ")
 
 
-def preload(cluster: Cluster, topic: str, values: Sequence[bytes], count: int, partitions: int = 1) -> None:
+def preload(
+    cluster: Cluster, topic: str, values: Sequence[bytes], count: int, partitions: int = 1, content_type: str = ""
+) -> None:
     """Write `count` requests, in turn over the partitions; their ids are the numbers from 0 on.
 
     Raises: AppError when one could not be written.
@@ -59,10 +63,12 @@ def preload(cluster: Cluster, topic: str, values: Sequence[bytes], count: int, p
         if error is not None:
             failures.append(str(error))
 
-    options = {"linger.ms": 5, "acks": "all", "enable.idempotence": True, "log_level": _ERRORS}
+    options = {"linger.ms": 5, "acks": "all", "enable.idempotence": True, "log_level": _CRITICAL}
     producer = Producer({**connection_options(cluster), **options})
+    kind: dict[str, str | bytes | None] = {CONTENT_TYPE: content_type} if content_type else {}
     for number in range(count):
-        while not _is_queued(producer, topic, number % partitions, values[number % len(values)], number, on_delivery):
+        headers = {REQUEST_ID: str(number), **kind}
+        while not _is_queued(producer, topic, number % partitions, values[number % len(values)], headers, on_delivery):
             producer.poll(0.05)
         producer.poll(0)
     if producer.flush(START_TIMEOUT_S) or failures:
@@ -72,9 +78,13 @@ def preload(cluster: Cluster, topic: str, values: Sequence[bytes], count: int, p
 
 
 def _is_queued(
-    producer: Producer, topic: str, partition: int, value: bytes, number: int, on_delivery: Callable[[Any, Any], None]
+    producer: Producer,
+    topic: str,
+    partition: int,
+    value: bytes,
+    headers: dict[str, str | bytes | None],
+    on_delivery: Callable[[Any, Any], None],
 ) -> bool:
-    headers: dict[str, str | bytes | None] = {REQUEST_ID: str(number)}
     try:
         producer.produce(topic, value, partition=partition, headers=headers, on_delivery=on_delivery)
     except BufferError:
@@ -86,9 +96,9 @@ class Finish:
     """Watches a topic of predictions without reading it, so that watching costs next to nothing."""
 
     def __init__(self, cluster: Cluster, topic: str) -> None:
-        self._consumer = Consumer(
-            {**connection_options(cluster), "group.id": "bench", "isolation.level": "read_committed"}
-        )
+        options = {**connection_options(cluster), "log_level": _CRITICAL}
+        self._consumer = Consumer({**options, "group.id": "bench", "isolation.level": "read_committed"})
+        self._admin = kafka_admin.AdminClient(options)
         self._partitions = partitions_of(self._consumer, topic)
 
     def __enter__(self) -> "Finish":
@@ -99,7 +109,18 @@ class Finish:
 
     def written(self) -> int:
         """How many records were written so far, markers of transactions included."""
-        return sum(watermarks(self._consumer, p)[1] for p in self._partitions)
+        # One request for all partitions: the broker has better things to do.
+        wanted = dict.fromkeys(self._partitions, _LATEST)
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while True:
+            found = self._admin.list_offsets(wanted, isolation_level=IsolationLevel.READ_COMMITTED)
+            try:
+                return sum(future.result().offset for future in found.values())
+            except KafkaException as error:
+                # A new topic's partitions may have no leader yet.
+                if time.monotonic() > deadline:
+                    raise AppError(f"the broker does not say how much was written: {error.args[0].str()}") from None
+                time.sleep(_LOOK_S)
 
     def wait(self, count: int, timeout_s: float, check: Callable[[], None]) -> bool:
         """Wait until `count` records are there; `check` is called now and then, to raise when an app has ended."""
@@ -113,24 +134,25 @@ class Finish:
 
     def read(self) -> Iterator[Message]:
         """All predictions that were written until now."""
-        left = {}
+        ends = {}
         for partition in self._partitions:
-            first, end = watermarks(self._consumer, partition)
-            partition.offset = first
-            left[partition.partition] = end
-        self._consumer.assign([p for p in self._partitions if p.offset < left[p.partition]])
+            partition.offset, ends[partition.partition] = watermarks(self._consumer, partition)
+        self._consumer.assign([p for p in self._partitions if p.offset < ends[p.partition]])
         deadline = time.monotonic() + START_TIMEOUT_S
-        while any(position.offset < left[position.partition] for position in self._positions()):
-            for message in self._consumer.consume(10_000, 0.5):
+        while missing := self._missing(ends):
+            # More than there are would be waited for.
+            for message in self._consumer.consume(min(10_000, missing), 0.5):
                 if message.error() is not None:
                     raise AppError(f"a prediction could not be read: {message.error()}")
                 yield message
             if time.monotonic() > deadline:
                 raise AppError(f"the predictions could not be read within {START_TIMEOUT_S:.0f} s")
 
-    def _positions(self) -> list[TopicPartition]:
+    def _missing(self, ends: Mapping[int, int]) -> int:
+        """How many offsets are still to be read; where nothing was read yet, a position is negative."""
+        firsts = {partition.partition: partition.offset for partition in self._partitions}
         positions: list[TopicPartition] = self._consumer.position(self._consumer.assignment())
-        return positions
+        return sum(ends[p.partition] - max(p.offset, firsts[p.partition]) for p in positions)
 
 
 def drained(
