@@ -20,6 +20,7 @@ APPENDED = {"message.timestamp.type": "LogAppendTime"}
 """Configuration of a topic of predictions: the broker's clock says when each one was there."""
 WARM_UP_SHARE = 0.1
 """The first part of the answers, which is not timed: processes start, and Java compiles."""
+Headers = dict[str, str | bytes | None]
 _LOOK_S = 0.05
 _LATEST: Any = cast("Any", kafka_admin).OffsetSpec.latest()
 _ERRORS = 3  # of syslog: a broker that has just started makes librdkafka warn
@@ -48,10 +49,23 @@ def create_topics(cluster: Cluster, requests: str, predictions: str, partitions:
         pubsub.create_topic(predictions, partitions, APPENDED, "READ")
 
 
+def with_id(value: bytes, name: str) -> tuple[bytes, Headers]:
+    """A request as `edge` takes it: the image as it is, and its id in a header."""
+    return value, {REQUEST_ID: name}
+
+
 def preload(
-    cluster: Cluster, topic: str, values: Sequence[bytes], count: int, partitions: int = 1, content_type: str = ""
+    cluster: Cluster,
+    topic: str,
+    values: Sequence[bytes],
+    count: int,
+    partitions: int = 1,
+    content_type: str = "",
+    encode: Callable[[bytes, str], tuple[bytes, Headers]] = with_id,
 ) -> None:
     """Write `count` requests, in turn over the partitions; their ids are the numbers from 0 on.
+
+    `encode` makes value and headers of one from an image's bytes and its id.
 
     Raises: AppError when one could not be written.
     """
@@ -63,10 +77,10 @@ def preload(
 
     options = {"linger.ms": 5, "acks": "all", "enable.idempotence": True, "log_level": _ERRORS}
     producer = Producer({**connection_options(cluster), **options})
-    kind: dict[str, str | bytes | None] = {CONTENT_TYPE: content_type} if content_type else {}
+    kind: Headers = {CONTENT_TYPE: content_type} if content_type else {}
     for number in range(count):
-        headers = {REQUEST_ID: str(number), **kind}
-        while not _is_queued(producer, topic, number % partitions, values[number % len(values)], headers, on_delivery):
+        value, headers = encode(values[number % len(values)], str(number))
+        while not _is_queued(producer, topic, number % partitions, value, {**headers, **kind}, on_delivery):
             producer.poll(0.05)
         producer.poll(0)
     if producer.flush(START_TIMEOUT_S) or failures:
@@ -80,7 +94,7 @@ def _is_queued(
     topic: str,
     partition: int,
     value: bytes,
-    headers: dict[str, str | bytes | None],
+    headers: Headers,
     on_delivery: Callable[[Any, Any], None],
 ) -> bool:
     try:
@@ -154,7 +168,12 @@ class Finish:
 
 
 def drained(
-    finish: Finish, requests: int, timeout_s: float, check: Callable[[], None], id_of: Callable[[Message], str | None]
+    finish: Finish,
+    requests: int,
+    timeout_s: float,
+    check: Callable[[], None],
+    id_of: Callable[[Message], str | None],
+    warm_up: float = WARM_UP_SHARE,
 ) -> Drained:
     """Wait until all requests are answered, and time the answers; a request that stays without one is lost."""
     deadline = time.monotonic() + timeout_s
@@ -167,7 +186,7 @@ def drained(
             break
         # Duplicates, or markers of transactions, were among what was counted.
         expected = finish.written() + requests - answered
-    rate, seconds = _rate(np.sort(first_ms[answers > 0]))
+    rate, seconds = _rate(np.sort(first_ms[answers > 0]), warm_up)
     return Drained(requests, answered, int((answers > 1).sum()), rate, seconds)
 
 
@@ -192,9 +211,9 @@ def _answers(
     return first_ms, answers
 
 
-def _rate(times_ms: npt.NDArray[np.float64]) -> tuple[float, float]:
+def _rate(times_ms: npt.NDArray[np.float64], warm_up: float) -> tuple[float, float]:
     """Answers a second behind the warm-up, and the seconds that this took."""
-    skipped = int(len(times_ms) * WARM_UP_SHARE)
+    skipped = int(len(times_ms) * warm_up)
     if len(times_ms) - skipped < 2 or times_ms[-1] <= times_ms[skipped]:
         return 0.0, 0.0
     seconds = float(times_ms[-1] - times_ms[skipped]) / 1000
