@@ -11,7 +11,7 @@ import numpy.typing as npt
 from confluent_kafka import Consumer, IsolationLevel, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka import admin as kafka_admin
 
-from bench.driver import START_TIMEOUT_S, connection_options
+from bench.driver import START_TIMEOUT_S, Encode, Headers, connection_options, with_id
 from bench.errors import AppError
 from edge.cluster import Cluster
 from edge.codec import CONTENT_TYPE, REQUEST_ID, REQUEST_TOPIC_CONFIG
@@ -20,7 +20,6 @@ APPENDED = {"message.timestamp.type": "LogAppendTime"}
 """Configuration of a topic of predictions: the broker's clock says when each one was there."""
 WARM_UP_SHARE = 0.1
 """The first part of the answers, which is not timed: processes start, and Java compiles."""
-Headers = dict[str, str | bytes | None]
 _LOOK_S = 0.05
 _LATEST: Any = cast("Any", kafka_admin).OffsetSpec.latest()
 _ERRORS = 3  # of syslog: a broker that has just started makes librdkafka warn
@@ -49,11 +48,6 @@ def create_topics(cluster: Cluster, requests: str, predictions: str, partitions:
         pubsub.create_topic(predictions, partitions, APPENDED, "READ")
 
 
-def with_id(value: bytes, name: str) -> tuple[bytes, Headers]:
-    """A request as `edge` takes it: the image as it is, and its id in a header."""
-    return value, {REQUEST_ID: name}
-
-
 def preload(
     cluster: Cluster,
     topic: str,
@@ -61,7 +55,7 @@ def preload(
     count: int,
     partitions: int = 1,
     content_type: str = "",
-    encode: Callable[[bytes, str], tuple[bytes, Headers]] = with_id,
+    encode: Encode = with_id,
 ) -> None:
     """Write `count` requests, in turn over the partitions; their ids are the numbers from 0 on.
 

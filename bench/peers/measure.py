@@ -146,7 +146,8 @@ def _topics(cluster: Cluster) -> Iterator[Topics]:
     try:
         yield topics
     finally:
-        admin = AdminClient(connection_options(cluster))
+        # 3 of syslog: it would tell that it ends.
+        admin = AdminClient({**connection_options(cluster), "log_level": 3})
         for deleted in admin.delete_topics([topics.requests, topics.predictions]).values():
             deleted.result(TOPIC_TIMEOUT_S)
 
@@ -166,7 +167,7 @@ def _await_first_answer(bench: Bench, system: System, topics: Topics, process: A
 
 
 def _driver(bench: Bench, system: System, topics: Topics) -> Driver:
-    return Driver(bench.cluster, topics, bench.images)
+    return Driver(bench.cluster, topics, bench.images, system.encode)
 
 
 def _wait(process: App, finish: Finish, count: int, timeout_s: float) -> None:

