@@ -7,12 +7,13 @@ import kafka
 
 from edge import cli
 from edge.cluster import Cluster
-from edge.codec import REQUEST_TOPIC_CONFIG, Prediction, encode_prediction
+from edge.codec import REQUEST_TOPIC_CONFIG
 from edge.kafka_client import security_options
 
-_ANSWER = encode_prediction(
-    Prediction("constant", 9, "Ankle boot", 0.993, "bench.bare", "0" * 12, 0.8, 0.1, 1), None, [], 0, 0
-).value
+_ANSWER = (
+    b'{"id": "constant", "class": 9, "label": "Ankle boot", "confidence": 0.993, "model": "lenet", '
+    b'"sha256": "000000000000", "queue_ms": 0.8, "infer_ms": 0.1, "batch": 1}'
+)
 _POLL_MS = 500
 
 

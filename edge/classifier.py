@@ -13,7 +13,7 @@ from edge.codec import REQUEST_TOPIC_CONFIG
 from edge.delivery import COMMIT_INTERVAL_S, AtLeastOnce, Delivery
 from edge.model import load_model
 from edge.records import Client
-from edge.service import Options, Service
+from edge.service import MAX_BATCH, Options, Service
 from edge.transactions import TRANSACTION_TIMEOUT_S, ExactlyOnce
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,16 @@ def check_sha256(_: click.Context, __: click.Parameter, value: str | None) -> st
     callback=cli.check_name,
     help="Name of this process in its group: a restart then rejoins at once.",
 )
-@cli.option("MAX_BATCH", "--max-batch", type=click.IntRange(1, 4096), default=64, help="Most images in one inference.")
+@cli.option(
+    "MAX_BATCH", "--max-batch", type=click.IntRange(1, 4096), default=MAX_BATCH, help="Most images in one inference."
+)
+@cli.option(
+    "THREADS",
+    "--threads",
+    type=click.IntRange(1, 256),
+    default=1,
+    help="Threads for one inference; a small model is slower with more than one.",
+)
 @cli.option(
     "MAX_DEAD_LETTER_BYTES",
     "--max-dead-letter-bytes",
@@ -104,6 +113,7 @@ def main(
     delivery: str,
     instance_id: str | None,
     max_batch: int,
+    threads: int,
     max_dead_letter_bytes: int,
     commit_interval: float,
     drain_timeout: float,
@@ -122,7 +132,7 @@ def main(
     if delivery == EXACTLY_ONCE and commit_interval > TRANSACTION_TIMEOUT_S / 2:
         raise click.UsageError(f"exactly-once needs a --commit-interval of at most {TRANSACTION_TIMEOUT_S / 2:.0f} s")
     stop = cli.stop_on_signals()
-    served = load_model(model, contract, model_sha256)
+    served = load_model(model, contract, model_sha256, threads)
     log.info("serving %s %s (%s)", served.contract.name, served.sha256, model)
     pubsub = cluster.connect(stop, instance_id)
     pubsub.create_topic(request_topic, partitions, REQUEST_TOPIC_CONFIG, "READ")

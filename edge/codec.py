@@ -1,19 +1,18 @@
 """Bytes to requests, results to bytes: the wire format of requests and predictions."""
 
 import json
-import math
 import sys
-from collections.abc import Callable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from edge import jsontext, npy
+from edge import jsontext, pixels
 from edge.contract import MAX_LABELS, Contract
 from edge.errors import BadDataError, BadRequestError
-from edge.records import Headers, Record
+from edge.records import Encoded, Headers, Record
 
 CONTENT_TYPE = "content-type"
 REQUEST_ID = "request-id"
@@ -21,7 +20,6 @@ CREATED_NS = "created-ns"
 TRUE_LABEL = "true-label"
 RECEIVED_NS = "received-ns"
 SENT_NS = "sent-ns"
-OCTETS, NPY, JSON = "application/octet-stream", "application/x-npy", "application/json"
 
 REQUEST_TOPIC_CONFIG = {"compression.type": "uncompressed"}
 """How request topics are made: the broker then unpacks what clients send, and refuses decompression bombs."""
@@ -33,16 +31,15 @@ PREDICTION_LIMITS = jsontext.Limits(bytes=256 * 1024, depth=8, values=256 * 1024
 """A prediction repeats the request's id, which may have MAX_COPIED_BYTES, and up to six times as many when escaped."""
 
 _COPIED = frozenset({REQUEST_ID, CREATED_NS, TRUE_LABEL, "traceparent"})
-_JSON_BYTES_PER_NUMBER = 32
-_FLOAT32_MAX = float(np.finfo(np.float32).max)
+_quoted = json.JSONEncoder(ensure_ascii=False).encode
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One image to classify: `image` has the contract's shape and dtype, `headers` are those to copy."""
+class Request(NamedTuple):
+    """One image to classify: `pixels` are the contract's bytes in C order, `headers` are those to copy."""
 
+    record: Record
     id: str
-    image: npt.NDArray[Any]
+    pixels: bytes
     headers: Headers
 
 
@@ -66,12 +63,14 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True)
-class Encoded:
-    """A record to write, but for its topic."""
+class Timing:
+    """Of one batch: when it was read and answered, in nanoseconds since 1970, what passed in between, and its size."""
 
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
+    received_ns: int
+    sent_ns: int
+    queue_ms: float
+    infer_ms: float
+    batch: int
 
 
 def decode_request(record: Record, contract: Contract) -> Request:
@@ -81,19 +80,20 @@ def decode_request(record: Record, contract: Contract) -> Request:
     """
     if record.flaw is not None:
         raise BadRequestError(record.flaw)
-    copied, content_type = _known_headers(record)
     if record.key is not None and len(record.key) > MAX_COPIED_BYTES:
         raise BadRequestError(f"the key has {len(record.key):,} bytes; at most {MAX_COPIED_BYTES:,} are copied")
+    copied, content_type, request_id = _known_headers(record.headers)
     if record.value is None:
         raise BadRequestError("the record has no value; an image is needed")
-    decode = _DECODERS.get(content_type)
-    if decode is None:
-        raise BadRequestError(f"the content-type {content_type[:100]!r} is unknown; use one of {', '.join(_DECODERS)}")
-    image = decode(record.value, contract)
-    if image.dtype.kind == "f" and not np.isfinite(image).all():
-        raise BadRequestError("the image has pixels that are not finite numbers")
-    request_id = dict(copied).get(REQUEST_ID)
-    return Request(default_id(record) if request_id is None else _utf8(request_id, REQUEST_ID), image, copied)
+    image = pixels.decode(record.value, content_type, contract)
+    return Request(record, default_id(record) if request_id is None else request_id, image, copied)
+
+
+def stacked(requests: Iterable[Request], contract: Contract) -> npt.NDArray[Any]:
+    """The images of requests as one array [N, *contract.shape] of the contract's dtype; it cannot be written to."""
+    joined = b"".join([request.pixels for request in requests])
+    values = np.frombuffer(joined, np.dtype(contract.dtype).newbyteorder("<"))
+    return values.astype(contract.dtype, copy=False).reshape(-1, *contract.shape)
 
 
 def default_id(record: Record) -> str:
@@ -101,28 +101,38 @@ def default_id(record: Record) -> str:
     return f"{record.partition.topic}-{record.partition.number}-{record.offset}"
 
 
-def encode_prediction(
-    prediction: Prediction, key: bytes | None, copied: Headers, received_ns: int, sent_ns: int
-) -> Encoded:
-    """The record of a prediction; the two times are the classifier's wall clock, in nanoseconds since 1970."""
-    document = {
-        "id": prediction.id,
-        "class": prediction.class_index,
-        "label": prediction.label,
-        "confidence": round(prediction.confidence, 6),
-        "model": prediction.model,
-        "sha256": prediction.sha256,
-        "queue_ms": round(prediction.queue_ms, 3),
-        "infer_ms": round(prediction.infer_ms, 3),
-        "batch": prediction.batch,
-    }
-    headers = [
-        *copied,
-        (CONTENT_TYPE, JSON.encode()),
-        (RECEIVED_NS, str(received_ns).encode()),
-        (SENT_NS, str(sent_ns).encode()),
-    ]
-    return Encoded(key, json.dumps(document, ensure_ascii=False, allow_nan=False).encode(), headers)
+class PredictionEncoder:
+    """Writes the predictions of one model: what is the same for a model or a batch is made once for it.
+
+    Each value is what `json.dumps` gives for it, without `ensure_ascii`.
+    """
+
+    def __init__(self, contract: Contract, sha256: str) -> None:
+        self._classes = [
+            f', "class": {number}, "label": {_quoted(label)}, "confidence": '
+            for number, label in enumerate(contract.labels)
+        ]
+        self._model = f', "model": {_quoted(contract.name)}, "sha256": {_quoted(sha256)}'
+
+    def encode(
+        self, requests: Sequence[Request], classes: Iterable[int], confidences: Iterable[float], timing: Timing
+    ) -> list[Encoded]:
+        """The records that answer the requests of one batch; confidences are finite."""
+        times = f'"queue_ms": {round(timing.queue_ms, 3)!r}, "infer_ms": {round(timing.infer_ms, 3)!r}'
+        end = f'{self._model}, {times}, "batch": {timing.batch}}}'
+        own = (
+            (CONTENT_TYPE, pixels.JSON.encode()),
+            (RECEIVED_NS, str(timing.received_ns).encode()),
+            (SENT_NS, str(timing.sent_ns).encode()),
+        )
+        return [
+            Encoded(
+                request.record.key,
+                f'{{"id": {_quoted(request.id)}{self._classes[number]}{round(confidence, 6)!r}{end}'.encode(),
+                [*request.headers, *own],
+            )
+            for request, number, confidence in zip(requests, classes, confidences, strict=True)
+        ]
 
 
 def decode_prediction(record: Record) -> Prediction:
@@ -179,11 +189,13 @@ def header(record: Record, name: str) -> str | None:
     return None
 
 
-def _known_headers(record: Record) -> tuple[list[tuple[str, bytes]], str]:
+def _known_headers(headers: Headers) -> tuple[list[tuple[str, bytes]], str, str | None]:
+    """The headers to copy, the content type, and the request's id if it has one."""
     copied: list[tuple[str, bytes]] = []
-    content_type = OCTETS
+    content_type, request_id = pixels.OCTETS, None
     seen: set[str] = set()
-    for name, value in record.headers:
+    size = 0
+    for name, value in headers:
         is_copied = name in _COPIED or name.startswith("ce_")
         if not is_copied and name != CONTENT_TYPE:
             continue
@@ -194,11 +206,14 @@ def _known_headers(record: Record) -> tuple[list[tuple[str, bytes]], str]:
         seen.add(name)
         if is_copied:
             copied.append((name, value))
+            size += len(name) + len(value)
+            if name == REQUEST_ID:
+                request_id = _utf8(value, REQUEST_ID)
         else:
             content_type = _utf8(value, CONTENT_TYPE)
-    if sum(len(name) + len(value) for name, value in copied) > MAX_COPIED_BYTES:
+    if size > MAX_COPIED_BYTES:
         raise BadRequestError(f"the headers to copy hold more than {MAX_COPIED_BYTES:,} bytes")
-    return copied, content_type
+    return copied, content_type, request_id
 
 
 def _utf8(value: bytes, name: str) -> str:
@@ -206,74 +221,3 @@ def _utf8(value: bytes, name: str) -> str:
         return value.decode("utf-8")
     except UnicodeDecodeError:
         raise BadRequestError(f"the header {name!r} is not UTF-8") from None
-
-
-def _from_octets(value: bytes, contract: Contract) -> npt.NDArray[Any]:
-    if len(value) != contract.input_bytes:
-        raise BadRequestError(
-            f"the value has {len(value)} bytes; an image of shape {contract.shape} of {contract.dtype} "
-            f"has {contract.input_bytes}"
-        )
-    return np.frombuffer(value, np.dtype(contract.dtype).newbyteorder("<")).reshape(contract.shape)
-
-
-def _from_npy(value: bytes, contract: Contract) -> npt.NDArray[Any]:
-    image = npy.parse(value, contract.dtype, len(contract.shape) + 2)
-    _check_shape(image.shape, contract)
-    return image.reshape(contract.shape)
-
-
-def _from_json(value: bytes, contract: Contract) -> npt.NDArray[Any]:
-    pixels, rank = math.prod(contract.shape), len(contract.shape) + 2
-    limits = jsontext.Limits(64 + _JSON_BYTES_PER_NUMBER * pixels, rank, (rank + 1) * pixels + rank)
-    try:
-        document = jsontext.parse(value, limits)
-    except ValueError as error:
-        raise BadRequestError(f"the value cannot be read as the JSON of an image: {error}") from None
-    shape = _nested_shape(document, rank)
-    _check_shape(shape, contract)
-    numbers = _flatten(document, shape)
-    accepted = _is_pixel if contract.dtype == "uint8" else _is_float
-    if not all(accepted(number) for number in numbers):
-        wanted = "integers from 0 to 255" if contract.dtype == "uint8" else "numbers of float32"
-        raise BadRequestError(f"the JSON lists must hold {wanted}")
-    return np.array(numbers, contract.dtype).reshape(contract.shape)
-
-
-def _nested_shape(document: object, max_rank: int) -> tuple[int, ...]:
-    shape: list[int] = []
-    while isinstance(document, list) and len(shape) <= max_rank:
-        shape.append(len(document))
-        document = document[0] if document else None
-    return tuple(shape)
-
-
-def _flatten(document: Any, shape: tuple[int, ...]) -> list[Any]:
-    items = [document]
-    for size in shape:
-        if not all(isinstance(item, list) and len(item) == size for item in items):
-            raise BadRequestError("the JSON lists differ in length or depth")
-        items = [inner for item in items for inner in item]
-    return items
-
-
-def _is_pixel(number: object) -> bool:
-    return type(number) is int and 0 <= number <= 255
-
-
-def _is_float(number: object) -> bool:
-    return isinstance(number, int | float) and not isinstance(number, bool) and abs(number) <= _FLOAT32_MAX
-
-
-def _check_shape(shape: tuple[int, ...], contract: Contract) -> None:
-    own = contract.shape
-    accepted = {own, own[:-1] if own[-1] == 1 else (*own, 1)}
-    if shape not in accepted and not (shape[:1] == (1,) and shape[1:] in accepted):
-        raise BadRequestError(f"the image has shape {shape}; the model takes {own}")
-
-
-_DECODERS: dict[str, Callable[[bytes, Contract], npt.NDArray[Any]]] = {
-    OCTETS: _from_octets,
-    NPY: _from_npy,
-    JSON: _from_json,
-}

@@ -2,15 +2,14 @@
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Protocol
 
-from edge.codec import Encoded
 from edge.errors import BrokerUnavailableError, is_fatal
 from edge.outage import Outage, Retry
 from edge.progress import Ledger, Ticket
-from edge.records import Partition, Record, Sink, Source
+from edge.records import Encoded, Partition, Record, Sink, Source
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +37,11 @@ class Delivery(Protocol):
     def patience_s(self) -> float:
         """How long reading may wait before `settle` is due."""
 
-    def track(self, records: Iterable[Record]) -> list[Ticket]:
-        """Note records as read; each ticket goes to one `write`."""
+    def track(self, records: Sequence[Record]) -> Ticket:
+        """Note a batch of records as read; its ticket goes with each `write` that answers some of them."""
 
-    def write(self, ticket: Ticket, topic: str, encoded: Encoded) -> None:
-        """Start to write what answers a record; its offset may be committed once that is acknowledged."""
+    def write(self, ticket: Ticket, topic: str, answers: Sequence[Encoded]) -> None:
+        """Start to write what answers so many of a batch's records; those may be committed once it is acknowledged."""
 
     def settle(self) -> None:
         """Take in what was acknowledged, commit when that is due, and start again what failed.
@@ -111,21 +110,21 @@ class AtLeastOnce:
             is_idle = self._sink is not None and not self._ledger.pending() and not self._ledger.due()
         return 1.0 if is_idle else min(self._interval_s, 0.05)
 
-    def track(self, records: Iterable[Record]) -> list[Ticket]:
-        """Note records as read; each ticket goes to one `write`."""
+    def track(self, records: Sequence[Record]) -> Ticket:
+        """Note a batch of records as read; its ticket goes with each `write` that answers some of them."""
         with self._ledger.lock:
             return self._ledger.track(records)
 
-    def write(self, ticket: Ticket, topic: str, encoded: Encoded) -> None:
-        """Start to write what answers a record; its offset may be committed once that is acknowledged."""
-        on_done = partial(self._ledger.settled, ticket)
+    def write(self, ticket: Ticket, topic: str, answers: Sequence[Encoded]) -> None:
+        """Start to write what answers so many of a batch's records; those may be committed once it is acknowledged."""
+        on_done = partial(self._ledger.settled, ticket, len(answers))
         with self._ledger.lock:
             self._ledger.collect()
         # After a failure each write may block as long as the first one did, and all are done again anyway.
         if self._sink is None or self._ledger.failure is not None:
             on_done(self._ledger.failure or BrokerUnavailableError("there is no producer"))
         else:
-            self._sink.write(topic, encoded.value, encoded.key, encoded.headers, on_done)
+            self._sink.write_all(topic, answers, on_done)
 
     def settle(self) -> None:
         """Take in what was acknowledged, commit when that is due, and start again what failed.

@@ -55,6 +55,10 @@ class Member:
         is_late = time.monotonic() - sent > HEARTBEAT_INTERVAL_S + _HEARTBEAT_GRACE_S
         return is_late and bool(self._coordinator.stable())
 
+    def hear_of_commits(self) -> None:
+        """Take in what became of commits, as each poll does; raises KafkaError when another process has this name."""
+        self._coordinator._invoke_completed_offset_commit_callbacks()
+
     def check_place(self) -> None:
         """Ask the group whether this member's name is still its own, by a heartbeat of its own.
 

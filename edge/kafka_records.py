@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from kafka.consumer.fetcher import Fetcher
+from kafka.consumer.fetcher import Fetcher, IsolationLevel
 from kafka.record.default_records import DefaultRecordBatch
 from kafka.record.util import calc_crc32c as crc32c
 
@@ -26,23 +26,8 @@ _PAUSES_S = (0.1, 0.4)
 
 
 def tolerate(consumer: Any) -> None:
-    """Make a consumer tolerant; `to_record` then tells which of its records are flawed."""
+    """Make a consumer tolerant: what it returns are our `Record`s, some of them with a flaw."""
     consumer._fetcher.PartitionRecords = partial(_TolerantRecords, _Suspects())
-
-
-def to_record(record: Any) -> Record:
-    """What a tolerant consumer returned, with its flaw if it has one."""
-    flaw = record.headers.flaw if isinstance(record.headers, _FlawedHeaders) else None
-    partition = Partition(record.topic, record.partition)
-    return Record(partition, record.offset, record.timestamp, record.key, record.value, record.headers, flaw)
-
-
-class _FlawedHeaders(list[tuple[str, bytes | None]]):
-    """The one field that kafka-python passes through untouched carries the flaw."""
-
-    def __init__(self, decoded: Decoded) -> None:
-        super().__init__(decoded.headers)
-        self.flaw = decoded.flaw
 
 
 class _Suspects:
@@ -88,14 +73,33 @@ class _TolerantRecords(Fetcher.PartitionRecords):  # type: ignore[misc]
             records._next_slice = memoryview(records._buffer)
         super().__init__(fetch_offset, tp, records, **options)
 
-    def _unpack_records(self, tp: Any, records: Any, key_deserializer: Any, value_deserializer: Any) -> Iterator[Any]:
+    def _unpack_records(self, tp: Any, records: Any, *_: object) -> Iterator[Record]:
+        """What kafka-python does here, but for a `ConsumerRecord` of each record with sizes that nobody looks at."""
+        partition = Partition(*tp)
         batches = _Batches(self, records._buffer, self._suspects)
         try:
-            yield from super()._unpack_records(tp, batches, key_deserializer, value_deserializer)
+            while (batch := batches.next_batch()) is not None:
+                self.leader_epoch = batch.leader_epoch
+                for decoded in () if self._is_hidden(batch) else batch:
+                    self.next_fetch_offset = decoded.offset + 1
+                    yield Record(partition, *decoded)
+                self.next_fetch_offset = batch.next_offset
+                self.bytes_read += 1  # whether there were any is what kafka-python looks at
         except Exception:
             # kafka-python would ask this iterator, which has ended, for more, for ever.
             self.drain()
             raise
+        self.drain()
+
+    def _is_hidden(self, batch: Any) -> bool:
+        """Whether a batch is a transaction's marker, or of one that was aborted."""
+        if self.isolation_level == IsolationLevel.READ_COMMITTED and batch.has_producer_id():
+            self._consume_aborted_transactions_up_to(batch.last_offset)
+            if self._contains_abort_marker(batch):
+                self.aborted_producer_ids.discard(batch.producer_id)
+            elif self._is_batch_aborted(batch):
+                return True
+        return bool(batch.is_control_batch)
 
 
 class _Batches:
@@ -167,11 +171,9 @@ def _damage(batch: bytes, header: BatchHeader | None, position: int) -> str | No
 class _Batch:
     """A batch as `PartitionRecords` reads it: its header, to sort out transactions, and its records."""
 
-    magic = 2
     is_control_batch = False
 
     def __init__(self, header: BatchHeader, last_offset: int, records: Iterator[Decoded]) -> None:
-        self.base_offset = header.base_offset
         self.last_offset = last_offset
         self.next_offset = last_offset + 1
         self.leader_epoch = header.leader_epoch
@@ -183,24 +185,5 @@ class _Batch:
         """Whether an idempotent producer wrote it."""
         return self.producer_id >= 0
 
-    def validate_crc(self) -> bool:
-        """The CRC was looked at before."""
-        return True
-
-    def __iter__(self) -> Iterator["_Record"]:
-        for decoded in self._records:
-            record = _Record._make(decoded)
-            yield record if decoded.flaw is None else record._replace(headers=_FlawedHeaders(decoded))
-
-
-class _Record(Decoded):
-    """A record as `PartitionRecords` reads it."""
-
-    __slots__ = ()
-    timestamp_type = 0
-    checksum = None
-    size_in_bytes = 1  # for statistics, which are off
-
-    def validate_crc(self) -> bool:
-        """Only the whole batch has a CRC."""
-        return True
+    def __iter__(self) -> Iterator[Decoded]:
+        return self._records

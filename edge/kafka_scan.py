@@ -10,7 +10,7 @@ import kafka.errors
 
 from edge.errors import BrokerUnavailableError, ConfigurationError
 from edge.kafka_errors import translate
-from edge.kafka_records import to_record, tolerate
+from edge.kafka_records import tolerate
 from edge.records import Partition, Record
 
 STALLED_S = 30.0
@@ -27,7 +27,7 @@ def scan(consumer: Any, topic: str, starts: Mapping[Partition, int] | None, stop
         while not stop.is_set() and any(consumer.position(tp) < end for tp, end in ends.items()):
             polled = consumer.poll(timeout_ms=_POLL_MS)
             for tp, records in polled.items():
-                yield from (to_record(record) for record in records if record.offset < ends[tp])
+                yield from (record for record in records if record.offset < ends[tp])
             if polled:
                 moved = time.monotonic()
             elif time.monotonic() - moved > STALLED_S:

@@ -2,15 +2,17 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import kafka
 import kafka.errors
 
+from edge.errors import EdgeError, is_fatal
+from edge.kafka_blocks import BlockProducer
 from edge.kafka_errors import translate
-from edge.records import Headers, OnDone, Partition
+from edge.records import Encoded, Headers, OnDone, Partition
 
 _RETRY_S = 0.05
 
@@ -20,16 +22,18 @@ class KafkaSink:
 
     def __init__(self, producer: Any) -> None:
         self._producer = producer
+        self._blocks = BlockProducer(producer)
 
     def write(self, topic: str, value: bytes | None, key: bytes | None, headers: Headers, on_done: OnDone) -> None:
         """Start to write one record; `on_done` is called on kafka-python's sender thread."""
+        self.write_all(topic, [Encoded(key, value, headers)], on_done)
+
+    def write_all(self, topic: str, batch: Sequence[Encoded], on_done: OnDone) -> None:
+        """Start to write records; `on_done` is called on kafka-python's sender thread."""
         try:
-            future = self._producer.send(topic, value, key, list(headers))
+            self._blocks.send_all(topic, batch, lambda errors: on_done(_gravest(errors, topic)))
         except (kafka.errors.KafkaError, TypeError, ValueError) as error:
-            on_done(translate(error, f"writing to {topic!r}"))
-            return
-        future.add_callback(lambda _: on_done(None))
-        future.add_errback(lambda error: on_done(translate(error, f"writing to {topic!r}")))
+            on_done(_gravest([error], topic))
 
     def close(self, timeout_s: float) -> None:
         """Settle what can be settled in time."""
@@ -75,6 +79,12 @@ class KafkaTransactionalSink(KafkaSink):
             on_done(translate(error, "committing a transaction"))
         else:
             on_done(None)
+
+
+def _gravest(errors: Iterable[Exception], topic: str) -> EdgeError | None:
+    """One error for all of a write: rather one that no repetition mends."""
+    translated = [translate(error, f"writing to {topic!r}") for error in errors]
+    return max(translated, key=is_fatal, default=None)
 
 
 def _is_ready(await_ready: Callable[..., bool], node: object, timeout_ms: int) -> bool:

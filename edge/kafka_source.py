@@ -2,16 +2,18 @@
 
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import kafka
 import kafka.errors
 
+from edge.ahead import Ahead
 from edge.errors import BrokerUnavailableError, ConfigurationError, EdgeError, is_fatal
 from edge.kafka_errors import translate
+from edge.kafka_listener import Listener
 from edge.kafka_member import Member
-from edge.kafka_records import to_record, tolerate
+from edge.kafka_records import tolerate
 from edge.kafka_sink import kafka_offsets
 from edge.outage import Outage
 from edge.records import OnDone, OnRevoked, Partition, Record
@@ -24,7 +26,6 @@ STUCK_S = 15.0
 _LOOK_S = 5.0
 _PAUSE_S, _SPIN_PROBE_S = 0.25, 0.02
 _COMMITTED_TIMEOUT_MS = 5_000
-_REVOKE_COMMIT_MS = 3_000
 
 
 class KafkaSource:
@@ -48,6 +49,7 @@ class KafkaSource:
         self._fatal: EdgeError | None = None
         self._committing: OnDone | None = None
         self._is_unheard = False
+        self._is_paused = False
         self._is_spinning = False
         self._is_rot_told = False
         self._ill_since: float | None = None
@@ -59,23 +61,36 @@ class KafkaSource:
 
     def read(self, max_records: int, timeout_s: float) -> list[Record]:
         """Up to `max_records` records; raises EdgeError when reading cannot go on."""
+        if self._ahead and self._ahead.is_stale:
+            self.rewind(self._ahead.starts())
+        try:
+            if self._ahead:
+                self._member.hear_of_commits()
+            else:
+                self._ahead.put(self._poll(self._ahead.limit(max_records), timeout_s))
+        except kafka.errors.KafkaError as error:
+            self._wait_after(error)
+            return []
+        if not self._is_paused:
+            return self._ahead.take(max_records)
+        if self._ahead:
+            time.sleep(timeout_s)
+        return []
+
+    def _poll(self, max_records: int, timeout_s: float) -> list[Record]:
         self._watch()
         if self._is_spinning:
             time.sleep(_PAUSE_S)
             timeout_s = _SPIN_PROBE_S
         self._member.keep()
         worked_s = time.thread_time()
-        try:
-            polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
-        except kafka.errors.KafkaError as error:
-            self._wait_after(error)
-            return []
+        polled = self._consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
         self._reading.note(False)
         # While its coordinator is away, kafka-python waits for records by polling as fast as it can.
         worked_s = time.thread_time() - worked_s
         is_busy = worked_s > max(timeout_s, _SPIN_PROBE_S) / 4
         self._is_spinning = not polled and (is_busy or self._member.is_heartbeat_overdue)
-        return [to_record(record) for records in polled.values() for record in records]
+        return [record for records in polled.values() for record in records]
 
     def commit(self, offsets: Mapping[Partition, int], on_done: OnDone) -> None:
         """Start a commit, one at a time; `on_done` is called from a later `read`."""
@@ -104,6 +119,7 @@ class KafkaSource:
 
     def rewind(self, offsets: Mapping[Partition, int]) -> None:
         """Read again from the given offsets."""
+        self._ahead.drop(offsets)
         owned = self._consumer.assignment()
         for partition, offset in offsets.items():
             if kafka.TopicPartition(*partition) in owned:
@@ -111,6 +127,7 @@ class KafkaSource:
 
     def rewind_to_committed(self) -> None:
         """Read again from what the group has committed; raises EdgeError when its coordinator does not say it."""
+        self._ahead.put([])
         try:
             for partition in self._consumer.assignment():
                 offset = self._consumer.committed(partition, timeout_ms=_COMMITTED_TIMEOUT_MS)
@@ -132,6 +149,7 @@ class KafkaSource:
 
     def pause(self, paused: bool) -> None:
         """Stop or go on returning records."""
+        self._is_paused = paused
         if paused:
             self._consumer.pause(*self._consumer.assignment())
         elif self._consumer.paused():
@@ -147,10 +165,13 @@ class KafkaSource:
             log.warning("the group was not left cleanly (%s): its other members wait for the session to end", error)
 
     def _subscribe(self) -> None:
+        self._ahead = Ahead()
         self._consumer = self._open_consumer()
         self._member = Member(self._consumer, self._topic)
         tolerate(self._consumer)
-        self._consumer.subscribe([self._topic], listener=_Listener(self))
+        self._consumer.subscribe(
+            [self._topic], listener=Listener(self._consumer, self._member, self._on_revoked, self._may_commit)
+        )
 
     def _watch(self) -> None:
         """Look after the consumer before each read; raises EdgeError when no patience helps."""
@@ -207,41 +228,11 @@ class KafkaSource:
     def _current_topic_id(self) -> object:
         return self._consumer._cluster.topic_id(self._topic)
 
+    def _may_commit(self) -> bool:
+        return not self._is_unheard and not self._is_other_topic()
+
     def _is_other_topic(self) -> bool:
         """Whether the topic is no longer the one that was read first: offsets must not be committed to it."""
         current = self._current_topic_id()
         self._topic_id = self._topic_id or current
         return current is not None and current != self._topic_id
-
-
-class _Listener(kafka.AsyncConsumerRebalanceListener):  # type: ignore[misc]
-    """Commits what is answered before partitions go to another member; runs on kafka-python's I/O thread."""
-
-    def __init__(self, source: KafkaSource) -> None:
-        self._source = source
-
-    async def on_partitions_revoked(self, revoked: Collection[Any]) -> None:
-        try:
-            await self._commit(revoked)
-        finally:
-            self._source._member.forget_positions()
-
-    async def _commit(self, revoked: Collection[Any]) -> None:
-        offsets = self._source._on_revoked([Partition(*tp) for tp in revoked])
-        if not offsets or self._source._is_unheard or self._source._is_other_topic():
-            return
-        consumer = self._source._consumer
-        try:
-            # kafka-python itself would hold up the rebalance, or the end of the process, for half a minute.
-            await consumer._manager.wait_for(consumer.commit_async(kafka_offsets(offsets)), _REVOKE_COMMIT_MS)
-        except kafka.errors.KafkaError as error:
-            log.warning("the commit of revoked partitions failed (%s): some records will be answered again", error)
-
-    async def on_partitions_assigned(self, assigned: Collection[Any]) -> None:
-        names = ", ".join(sorted(f"{tp.topic}-{tp.partition}" for tp in assigned)) or "none"
-        log.info("partitions assigned: %s", names)
-        self._source._member.joined(len(assigned))
-
-    async def on_partitions_lost(self, lost: Collection[Any]) -> None:
-        log.warning("partitions lost: this process was evicted from its group; some records will be answered again")
-        self._source._on_revoked([Partition(*tp) for tp in lost])

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from edge.codec import Encoded, header
+from edge.codec import header
 from edge.recordbatch import RAW
-from edge.records import Headers, Record
+from edge.records import Encoded, Headers, Record
 
 ERRORS = "__connect.errors."
 DEAD_LETTER = "dead-letter-"

@@ -1,11 +1,11 @@
 """A cluster in memory behind the protocols of `records`, for unit tests; its writes can be made to fail."""
 
 from collections import defaultdict
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from typing import cast
 
 from edge.errors import ConfigurationError, EdgeError
-from edge.records import Headers, OnDone, OnRevoked, Partition, Record, Right
+from edge.records import Encoded, Headers, Joined, OnDone, OnRevoked, Partition, Record, Right
 
 
 class MemoryClient:
@@ -127,6 +127,12 @@ class MemorySink:
             self._client.append(topic, value, key, headers)
         on_done(self._failure)
 
+    def write_all(self, topic: str, batch: Sequence[Encoded], on_done: OnDone) -> None:
+        """Write records at once."""
+        settled = Joined(len(batch), on_done).settled
+        for encoded in batch:
+            self.write(topic, encoded.value, encoded.key, encoded.headers, settled)
+
     def close(self, timeout_s: float) -> None:
         """Nothing is held."""
 
@@ -146,6 +152,12 @@ class MemoryTransactionalSink:
         """Add one record to the transaction."""
         self._written.append((topic, value, key, headers))
         on_done(self._client.failures.pop(0) if self._client.failures else None)
+
+    def write_all(self, topic: str, batch: Sequence[Encoded], on_done: OnDone) -> None:
+        """Add records to the transaction."""
+        settled = Joined(len(batch), on_done).settled
+        for encoded in batch:
+            self.write(topic, encoded.value, encoded.key, encoded.headers, settled)
 
     def commit(self, offsets: Mapping[Partition, int], membership: object, on_done: OnDone) -> None:
         """Show everything at once, and commit the offsets."""

@@ -4,46 +4,59 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from itertools import groupby
+from operator import attrgetter
+from typing import NamedTuple
 
 from edge.errors import is_fatal
 from edge.records import Partition, Record
 
 
-@dataclass(slots=True)
 class Ticket:
-    """One record in flight, from its reading until all that was written for it is acknowledged."""
+    """One batch of records in flight, from its reading until all that was written for them is acknowledged."""
 
-    progress: "Progress"
-    offset: int
+    __slots__ = ("progresses", "unanswered")
+
+    def __init__(self, records: int) -> None:
+        self.unanswered = records
+        self.progresses: list[Progress] = []
+
+
+class _Span(NamedTuple):
+    """What a batch has of one partition."""
+
+    ticket: Ticket
+    next_offset: int
+    records: int
     size: int
-    done: bool = False
 
 
 class Progress:
-    """Low-water mark of one partition: all records below `low` are answered, `pending` holds the rest in order."""
+    """Low-water mark of one partition: all records below `low` are answered, `records` above it are in flight."""
 
     def __init__(self, low: int, committed: int) -> None:
         self.low = low
         self.committed = committed
+        self.records = 0
         self.size = 0
-        self.pending: deque[Ticket] = deque()
+        self._spans: deque[_Span] = deque()
 
-    def add(self, offset: int, size: int) -> Ticket:
-        """Note that the record at `offset`, of `size` bytes, was read."""
-        ticket = Ticket(self, offset, size)
-        self.pending.append(ticket)
-        self.size += size
-        return ticket
+    def add(self, ticket: Ticket, records: Sequence[Record]) -> None:
+        """Note that these records were read, in order, as a part of the ticket's batch."""
+        span = _Span(ticket, records[-1].offset + 1, len(records), sum([len(r.value or b"") for r in records]))
+        ticket.progresses.append(self)
+        self._spans.append(span)
+        self.records += span.records
+        self.size += span.size
 
-    def finish(self, ticket: Ticket) -> None:
-        """Note that a record was answered, and move the mark up to the first one that was not."""
-        ticket.done = True
-        while self.pending and self.pending[0].done:
-            first = self.pending.popleft()
-            self.low = first.offset + 1
-            self.size -= first.size
+    def advance(self) -> None:
+        """Move the mark up to the first batch that is not answered."""
+        while self._spans and not self._spans[0].ticket.unanswered:
+            span = self._spans.popleft()
+            self.low = span.next_offset
+            self.records -= span.records
+            self.size -= span.size
 
 
 class Ledger:
@@ -56,7 +69,7 @@ class Ledger:
         self.lock = threading.RLock()
         self.failure: Exception | None = None
         self._partitions: dict[Partition, Progress] = {}
-        self._settled: queue.SimpleQueue[tuple[Ticket, Exception | None]] = queue.SimpleQueue()
+        self._settled: queue.SimpleQueue[tuple[Ticket, int, Exception | None]] = queue.SimpleQueue()
         self._last_heard = 0.0
 
     @property
@@ -79,34 +92,37 @@ class Ledger:
         """How many offsets are answered and not committed."""
         return sum(progress.low - progress.committed for progress in self._partitions.values())
 
-    def track(self, records: Iterable[Record]) -> list[Ticket]:
-        """Note records as read; each ticket goes to one write."""
-        tickets = []
+    def track(self, records: Sequence[Record]) -> Ticket:
+        """Note a batch of records as read; its ticket goes with each write that answers some of them."""
+        ticket = Ticket(len(records))
         if not self.pending():
             self._last_heard = time.monotonic()
-        for record in records:
-            progress = self._partitions.get(record.partition)
+        for partition, group in groupby(records, attrgetter("partition")):
+            part = list(group)
+            progress = self._partitions.get(partition)
             if progress is None:
-                progress = self._partitions[record.partition] = Progress(record.offset, record.offset)
-            tickets.append(progress.add(record.offset, len(record.value or b"")))
-        return tickets
+                progress = self._partitions[partition] = Progress(part[0].offset, part[0].offset)
+            progress.add(ticket, part)
+        return ticket
 
-    def settled(self, ticket: Ticket, error: Exception | None) -> None:
-        """Note, on any thread, that the write for a ticket was acknowledged or failed."""
-        self._settled.put((ticket, error))
+    def settled(self, ticket: Ticket, records: int, error: Exception | None) -> None:
+        """Note, on any thread, that the write which answers so many of a ticket's records succeeded or failed."""
+        self._settled.put((ticket, records, error))
 
     def collect(self, wait_s: float | None = None) -> None:
         """Take in settled writes, waiting up to `wait_s` for the first."""
         try:
-            ticket, error = self._settled.get(wait_s is not None, wait_s)
+            ticket, records, error = self._settled.get(wait_s is not None, wait_s)
             self._last_heard = time.monotonic()
             while True:
                 if error is None:
-                    ticket.progress.finish(ticket)
-                # A ticket of a partition that was given up or rewound since is no longer of interest.
-                elif ticket.progress in self._partitions.values() and not is_fatal(self.failure):
+                    ticket.unanswered -= records
+                    for progress in ticket.progresses:
+                        progress.advance()
+                # A ticket of partitions that were given up or rewound since is no longer of interest.
+                elif any(p in self._partitions.values() for p in ticket.progresses) and not is_fatal(self.failure):
                     self.failure = error
-                ticket, error = self._settled.get_nowait()
+                ticket, records, error = self._settled.get_nowait()
         except queue.Empty:
             return
 
@@ -118,7 +134,7 @@ class Ledger:
     def pending(self, partitions: Collection[Partition] | None = None) -> int:
         """How many records are in flight."""
         return sum(
-            len(progress.pending) for p, progress in self._partitions.items() if partitions is None or p in partitions
+            progress.records for p, progress in self._partitions.items() if partitions is None or p in partitions
         )
 
     def due(self) -> dict[Partition, int]:

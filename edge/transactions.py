@@ -6,15 +6,14 @@ The pattern is consume-transform-produce of KIP-98, with the members of the grou
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
-from edge.codec import Encoded
 from edge.delivery import COMMIT_INTERVAL_S, MAX_IN_FLIGHT, MAX_IN_FLIGHT_BYTES, REVOKE_WAIT_S
 from edge.errors import BrokerUnavailableError, EdgeError, FencedError, is_fatal
 from edge.outage import Outage, Retry
 from edge.progress import Ledger, Ticket
-from edge.records import Partition, Record, Source, TransactionalSink
+from edge.records import Encoded, Partition, Record, Source, TransactionalSink
 
 log = logging.getLogger(__name__)
 
@@ -74,21 +73,21 @@ class ExactlyOnce:
             return 1.0 if self._sink is not None else 0.05
         return min(max(0.0, self._began + self._interval_s - time.monotonic()), 0.05)
 
-    def track(self, records: Iterable[Record]) -> list[Ticket]:
-        """Note records as read; each ticket goes to one `write`."""
+    def track(self, records: Sequence[Record]) -> Ticket:
+        """Note a batch of records as read; its ticket goes with each `write` that answers some of them."""
         with self._ledger.lock:
             return self._ledger.track(records)
 
-    def write(self, ticket: Ticket, topic: str, encoded: Encoded) -> None:
-        """Write what answers a record in the open transaction, or in a new one."""
+    def write(self, ticket: Ticket, topic: str, answers: Sequence[Encoded]) -> None:
+        """Write what answers so many of a batch's records, in the open transaction or in a new one."""
         with self._ledger.lock:
-            on_done = partial(self._ledger.settled, ticket)
+            on_done = partial(self._ledger.settled, ticket, len(answers))
             self._ledger.collect()
             failure = self._ledger.failure or self._begin()
             if failure is not None or self._sink is None:
                 on_done(failure or BrokerUnavailableError("there is no producer"))
             else:
-                self._sink.write(topic, encoded.value, encoded.key, encoded.headers, on_done)
+                self._sink.write_all(topic, answers, on_done)
 
     def settle(self) -> None:
         """Commit when that is due, and begin again after a failure from what is committed.

@@ -1,4 +1,4 @@
-"""Options of the classifier: the file that `--model-sha256` pins, another one, what is no SHA-256, and an interval."""
+"""Options of the classifier: the pinned file, another one, what is no SHA-256, an interval, threads."""
 
 import hashlib
 
@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from edge.classifier import main
+from edge.model import load_model
 from tests.paths import LENET
 from tests.system.processes import run
 
@@ -41,3 +42,9 @@ def test_a_transaction_cannot_be_asked_to_stay_open_for_longer_than_the_broker_k
     result = CliRunner().invoke(main, ["--model", str(LENET), *options, "5.1"])
     assert result.exit_code == 2
     assert "at most 5 s" in result.output
+
+
+def test_an_inference_has_the_threads_that_were_asked_for_and_none_of_them_spins() -> None:
+    options = load_model(LENET, threads=2)._session.get_session_options()
+    assert options.intra_op_num_threads == 2
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"

@@ -13,14 +13,18 @@ from hypothesis import strategies as st
 from edge.codec import (
     MAX_COPIED_BYTES,
     Prediction,
+    PredictionEncoder,
+    Request,
+    Timing,
     decode_prediction,
     decode_request,
-    encode_prediction,
+    stacked,
 )
 from edge.contract import Contract
 from edge.errors import BadDataError, BadRequestError
 from edge.letter import encode_dead_letter
 from edge.records import Headers, Partition, Record
+from tests.edge.predictions import dumped
 
 CONTRACT = Contract("lenet", "image", "uint8", (28, 28, 1), "HWC", "probabilities", tuple("abcdefghij"))
 FLOATS = dataclasses.replace(CONTRACT, dtype="float32", shape=(3, 4, 5), layout="CHW")
@@ -49,9 +53,9 @@ def test_every_encoding_and_shape_gives_the_same_pixels(shape: tuple[int, ...]) 
         (npy(array, (3, 0)), [NPY]),
         (json.dumps(array.tolist()).encode(), [JSON]),
     ]:
-        request = decode_request(record(value, headers), CONTRACT)
-        assert request.image.dtype == np.uint8
-        np.testing.assert_array_equal(request.image, PIXELS)
+        (image,) = stacked([decode_request(record(value, headers), CONTRACT)], CONTRACT)
+        assert image.dtype == np.uint8
+        np.testing.assert_array_equal(image, PIXELS)
 
 
 def test_floats_travel_in_every_encoding() -> None:
@@ -61,7 +65,14 @@ def test_floats_travel_in_every_encoding() -> None:
         (npy(array), [NPY]),
         (json.dumps(array.astype(float).tolist()).encode(), [JSON]),
     ]:
-        np.testing.assert_array_equal(decode_request(record(value, headers), FLOATS).image, array)
+        (image,) = stacked([decode_request(record(value, headers), FLOATS)], FLOATS)
+        np.testing.assert_array_equal(image, array)
+
+
+def test_a_batch_is_one_array_in_the_order_of_its_requests() -> None:
+    images = np.random.default_rng(2).integers(0, 256, (5, 28, 28, 1), np.uint8)
+    requests = [decode_request(record(image.tobytes()), CONTRACT) for image in images]
+    np.testing.assert_array_equal(stacked(requests, CONTRACT), images)
 
 
 def test_a_request_without_id_is_named_by_its_place() -> None:
@@ -167,15 +178,21 @@ def test_whatever_comes_is_decoded_or_refused(value: bytes | None, headers: Head
         request = decode_request(record(value, headers), CONTRACT)
     except BadRequestError:
         return
-    assert request.image.shape == CONTRACT.shape
-    assert request.image.dtype == np.uint8
+    assert stacked([request], CONTRACT).shape == (1, *CONTRACT.shape)
 
 
 PREDICTION = Prediction("r1", 9, "Ankle boot", 0.993, "lenet", "0123456789ab", 0.8, 0.1, 1)
 
 
+def request_of(name: str, key: bytes | None = None, headers: Headers = ()) -> Request:
+    return Request(record(PIXELS.tobytes(), key=key), name, PIXELS.tobytes(), headers)
+
+
 def test_a_prediction_is_read_back_as_it_was() -> None:
-    encoded = encode_prediction(PREDICTION, b"camera", [("true-label", b"9")], 1, 2)
+    labels = dataclasses.replace(CONTRACT, labels=(*"abcdefghi", "Ankle boot"))
+    encoder = PredictionEncoder(labels, "0123456789ab")
+    request = request_of("r1", b"camera", [("true-label", b"9")])
+    (encoded,) = encoder.encode([request], [9], [0.993], Timing(1, 2, 0.8, 0.1, 1))
     assert encoded.key == b"camera"
     assert list(encoded.headers) == [
         ("true-label", b"9"),
@@ -197,9 +214,28 @@ def test_a_prediction_is_read_back_as_it_was() -> None:
     assert decode_prediction(record(encoded.value, encoded.headers)) == PREDICTION
 
 
-def test_a_prediction_that_is_not_finite_is_not_encoded() -> None:
-    with pytest.raises(ValueError, match="JSON compliant"):
-        encode_prediction(dataclasses.replace(PREDICTION, confidence=math.nan), None, [], 1, 2)
+TEXT = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from('"\\/\0\n\x7f\u2028é😀'), max_size=20)
+TIME = st.floats(0, 1e9)
+
+
+@given(
+    st.lists(st.tuples(TEXT, st.integers(0, 2), st.floats(0, 1, width=32) | TIME), min_size=1, max_size=5),
+    st.tuples(TEXT, TEXT, TEXT),
+    TEXT,
+    TEXT,
+    st.builds(Timing, st.just(1), st.just(2), TIME, TIME, st.integers(1, 4096)),
+)
+def test_each_of_a_batch_is_written_as_json_dumps_would(
+    answers: list[tuple[str, int, float]], labels: tuple[str, ...], name: str, sha256: str, timing: Timing
+) -> None:
+    encoder = PredictionEncoder(dataclasses.replace(CONTRACT, labels=labels, name=name), sha256)
+    ids, classes, confidences = zip(*answers, strict=True)
+    encoded = encoder.encode([request_of(text) for text in ids], classes, confidences, timing)
+    spent = (timing.queue_ms, timing.infer_ms, timing.batch)
+    assert [each.value for each in encoded] == [
+        dumped(Prediction(text, number, labels[number], confidence, name, sha256, *spent))
+        for text, number, confidence in answers
+    ]
 
 
 GOOD = b'{"id":"r","class":9,"label":"a","confidence":0.5,"model":"m","sha256":"","queue_ms":1,"infer_ms":1,"batch":1}'

@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from edge import jsontext, npy
-from edge.codec import Prediction, decode_prediction, decode_request, encode_prediction
+from edge.codec import Prediction, decode_prediction, decode_request, stacked
 from edge.contract import Contract, Golden
 from edge.errors import BadDataError, BadModelError, BadRequestError
 from edge.images import load_images
 from edge.records import Partition, Record
+from tests.edge.predictions import dumped
 from tests.mutations import SHORT, damaged, mutated_json
 
 SMALL = Contract("small", "image", "uint8", (4, 3, 1), "HWC", "probabilities", ("a", "b"))
@@ -53,7 +54,7 @@ def record(value: bytes, content_type: str = OCTETS) -> Record:
 IMAGE, LABEL, NAMES = saved(PIXELS.reshape(2, 2, 3)), saved(np.array([1, 0])), saved(np.array(["a", "bc"]))
 NPZ = zipped(image=IMAGE, label=LABEL, label_names=NAMES)
 IDX = bytes([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 3]) + PIXELS.tobytes()
-PREDICTED = encode_prediction(PREDICTION, None, [], 1, 2).value or b""
+PREDICTED = dumped(PREDICTION)
 CONTRACT = dataclasses.replace(SMALL, golden=GOLDEN).to_json().encode()
 PIXELS_JSON = json.dumps(PIXELS.tolist()).encode()
 npz_of_damaged = st.builds(zipped, image=damaged(IMAGE), label=damaged(LABEL), label_names=damaged(NAMES))
@@ -73,8 +74,9 @@ def test_any_bytes_are_a_request_or_refused(value: bytes) -> None:
             except BadRequestError as error:
                 error.message.encode()
                 continue
-            assert request.image.shape == contract.shape
-            assert request.image.dtype == np.dtype(contract.dtype)
+            images = stacked([request], contract)
+            assert images.shape == (1, *contract.shape)
+            assert images.dtype == np.dtype(contract.dtype)
 
 
 @SHORT
@@ -85,7 +87,7 @@ def test_any_bytes_are_a_prediction_or_refused(value: bytes) -> None:
     except BadDataError as error:
         error.message.encode()
         return
-    assert encode_prediction(prediction, None, [], 1, 2).value
+    assert dumped(prediction)
 
 
 @SHORT
@@ -137,7 +139,8 @@ def test_an_image_is_read_back_from_every_encoding(data: st.DataObject) -> None:
     image = data.draw(arrays.arrays(contract.dtype, contract.shape, elements=elements))
     lists = json.dumps(image.astype(float).tolist() if contract is FLOATS else image.tolist())
     for value, content_type in [(image.tobytes(), OCTETS), (saved(image), NPY), (lists.encode(), JSON)]:
-        np.testing.assert_array_equal(decode_request(record(value, content_type), contract).image, image)
+        request = decode_request(record(value, content_type), contract)
+        np.testing.assert_array_equal(stacked([request], contract)[0], image)
 
 
 @SHORT
@@ -158,7 +161,7 @@ NUMBER = st.floats(0, 1e9).map(lambda number: round(number, 3))
     st.builds(Prediction, TEXT, st.integers(0, 99_999), TEXT, NUMBER, TEXT, TEXT, NUMBER, NUMBER, st.integers(1, 4096))
 )
 def test_a_prediction_is_read_back(prediction: Prediction) -> None:
-    assert decode_prediction(record(encode_prediction(prediction, None, [], 1, 2).value or b"")) == prediction
+    assert decode_prediction(record(dumped(prediction))) == prediction
 
 
 @SHORT

@@ -3,17 +3,16 @@
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import pytest
 
-from edge.codec import Encoded
 from edge.delivery import AtLeastOnce
 from edge.errors import BrokerUnavailableError, ConfigurationError, NotAuthorisedError
 from edge.memory_client import MemoryClient, MemorySource
-from edge.progress import Progress
-from edge.records import Headers, OnDone, Partition
+from edge.progress import Ledger
+from edge.records import Encoded, Headers, OnDone, Partition, Record
 
 PARTITION = Partition("in", 0)
 
@@ -25,19 +24,34 @@ def start(client: MemoryClient, open_sink: Callable[[], object] | None = None) -
     return delivery, source
 
 
-def test_the_mark_follows_the_first_unanswered_record_whatever_the_order() -> None:
+def test_the_mark_follows_the_first_batch_that_is_not_answered_whatever_the_order() -> None:
     generator = random.Random(0)
     for _ in range(200):
-        progress = Progress(100, 100)
-        offsets = sorted(generator.sample(range(100, 130), 10))
-        tickets = [progress.add(offset, 7) for offset in offsets]
-        generator.shuffle(tickets)
-        for index, ticket in enumerate(tickets):
-            progress.finish(ticket)
-            open_offsets = [t.offset for t in tickets[index + 1 :]]
-            answered = [o for o in offsets if not open_offsets or o < min(open_offsets)]
-            assert progress.low == (answered[-1] + 1 if answered else 100)
-        assert progress.size == 0
+        ledger = Ledger()
+        offsets = sorted(generator.sample(range(100, 200), 20))
+        batches = [offsets[start : start + 2] for start in range(0, 20, 2)]
+        tickets = [ledger.track([Record(PARTITION, offset, 0, None, b"x", ()) for offset in b]) for b in batches]
+        parts = [(number, ticket) for number, ticket in enumerate(tickets) for _ in range(2)]
+        generator.shuffle(parts)
+        unanswered = [number for number, _ in parts]
+        for number, ticket in parts:
+            ledger.settled(ticket, 1, None)
+            ledger.collect()
+            unanswered.remove(number)
+            answered = [b for n, b in enumerate(batches) if not unanswered or n < min(unanswered)]
+            assert ledger.due() == ({PARTITION: answered[-1][-1] + 1} if answered else {})
+            assert (ledger.pending(), ledger.size) == (20 - 2 * len(answered), 20 - 2 * len(answered))
+
+
+def test_a_batch_of_several_partitions_moves_the_mark_of_each() -> None:
+    ledger, other = Ledger(), Partition("in", 1)
+    ledger.track([Record(other, 6, 0, None, b"", ())])
+    places = [(PARTITION, 3), (PARTITION, 4), (other, 7), (PARTITION, 5)]
+    ticket = ledger.track([Record(partition, offset, 0, None, b"", ()) for partition, offset in places])
+    ledger.settled(ticket, 4, None)
+    ledger.collect()
+    assert ledger.due() == {PARTITION: 6}
+    assert (ledger.pending([PARTITION]), ledger.pending([other])) == (0, 2)
 
 
 class SlowSink:
@@ -50,14 +64,17 @@ class SlowSink:
     def write(self, topic: str, value: bytes | None, key: bytes | None, headers: Headers, on_done: OnDone) -> None:
         self.waiting.append(on_done)
 
+    def write_all(self, topic: str, batch: Sequence[Encoded], on_done: OnDone) -> None:
+        self.waiting.append(on_done)
+
     def close(self, timeout_s: float) -> None:
         self.closed = True
 
 
 def read_and_write(delivery: AtLeastOnce, source: MemorySource) -> int:
     records = source.read(100, 0.0)
-    for record, ticket in zip(records, delivery.track(records), strict=True):
-        delivery.write(ticket, "out", Encoded(record.key, record.value, ()))
+    for record in records:
+        delivery.write(delivery.track([record]), "out", [Encoded(record.key, record.value, ())])
     return len(records)
 
 
@@ -139,11 +156,11 @@ def test_after_a_failure_no_further_write_is_tried_until_it_is_handled() -> None
     for _ in range(3):
         client.append("in", b"x")
     records = source.read(3, 0.0)
-    tickets = delivery.track(records)
-    delivery.write(tickets[0], "out", Encoded(None, b"", ()))
+    tickets = [delivery.track([record]) for record in records]
+    delivery.write(tickets[0], "out", [Encoded(None, b"", ())])
     sink.waiting[0](BrokerUnavailableError("blocked for ten seconds"))
     for ticket in tickets[1:]:
-        delivery.write(ticket, "out", Encoded(None, b"", ()))
+        delivery.write(ticket, "out", [Encoded(None, b"", ())])
     assert len(sink.waiting) == 1
     delivery.settle()
     assert read_and_write(delivery, source) == 3

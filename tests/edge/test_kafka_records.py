@@ -14,7 +14,7 @@ from kafka.record import MemoryRecords
 from kafka.structs import TopicPartition
 
 from edge import kafka_records
-from edge.kafka_records import ATTEMPTS, to_record, tolerate
+from edge.kafka_records import ATTEMPTS, tolerate
 from edge.recordbatch import FIRST_OFFSET
 from tests.system.raw import batch, field, record
 
@@ -38,7 +38,7 @@ class Consumer:
         while part:
             taken += part.take(2)
         self.position = part.next_fetch_offset
-        return [(r.offset, r.value, to_record(r).flaw) for r in taken]
+        return [(r.offset, r.value, r.flaw) for r in taken]
 
 
 @pytest.fixture(autouse=True, scope="module")

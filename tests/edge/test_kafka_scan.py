@@ -6,12 +6,11 @@ from typing import Any
 
 import pytest
 from kafka import TopicPartition
-from kafka.consumer.fetcher import ConsumerRecord
 
 from edge import kafka_scan
 from edge.errors import BrokerUnavailableError, ConfigurationError
 from edge.kafka_scan import scan
-from edge.records import Partition
+from edge.records import Partition, Record
 
 
 class Consumer:
@@ -47,10 +46,7 @@ class Consumer:
         polled = {}
         for tp, start in self.positions.items():
             self.positions[tp] = start + 4
-            polled[tp] = [
-                ConsumerRecord(tp.topic, tp.partition, 0, start + n, 0, 0, None, b"", [], None, 0, 0, 0)
-                for n in range(4)
-            ]
+            polled[tp] = [Record(Partition(*tp), start + n, 0, None, b"", []) for n in range(4)]
         return polled
 
     def close(self, autocommit: bool) -> None:

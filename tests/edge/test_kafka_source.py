@@ -6,10 +6,10 @@ from typing import Any
 import kafka.errors
 import pytest
 
-from edge import kafka_member, kafka_source
-from edge.errors import BrokerUnavailableError, ConfigurationError, EdgeError, NotAuthorisedError
+from edge import ahead, kafka_member, kafka_source
+from edge.errors import BrokerUnavailableError, ConfigurationError, EdgeError, FencedError, NotAuthorisedError
 from edge.kafka_source import KafkaSource
-from edge.records import Partition
+from edge.records import Partition, Record
 
 
 class StrangeConsumer:
@@ -22,6 +22,10 @@ class StrangeConsumer:
         self.topic = "first"
         self.raises: Exception | None = None
         self.timeouts_ms: list[int] = []
+        self.records: list[Record] = []
+        self.asked: list[int] = []
+        self.sought: dict[Any, int] = {}
+        self.times_heard = 0
         self.rejoining = False
         self.rejoins_requested = 0
         self.hears_nothing = False
@@ -55,6 +59,18 @@ class StrangeConsumer:
     def assignment(self) -> set[tuple[str, int]]:
         return {("topic", 0)}
 
+    def seek(self, tp: Any, offset: int) -> None:
+        self.sought[tp] = offset
+
+    def pause(self, *partitions: object) -> None:
+        pass
+
+    def paused(self) -> set[object]:
+        return set()
+
+    def _invoke_completed_offset_commit_callbacks(self) -> None:
+        self.times_heard += 1
+
     def commit_async(self, offsets: object, callback: object) -> None:
         pass
 
@@ -71,7 +87,9 @@ class StrangeConsumer:
         until = time.thread_time() + timeout_ms / 1000
         while self.is_busy and time.thread_time() < until:
             pass
-        return {}
+        self.asked.append(max_records)
+        polled, self.records = self.records[:max_records], self.records[max_records:]
+        return {("topic", 0): polled} if polled else {}
 
 
 class Cluster:
@@ -216,3 +234,65 @@ def test_an_error_that_does_not_pass_is_raised() -> None:
     cluster.consumers[0].raises = kafka.errors.GroupAuthorizationFailedError("group")
     with pytest.raises(NotAuthorisedError):
         cluster.source.read(500, 0.0)
+
+
+@pytest.fixture
+def filled(monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    """Whose consumer has 100 records, and was polled just before."""
+    monkeypatch.setattr(ahead, "RECORDS", 32)
+    cluster = Cluster()
+    cluster.source.read(4, 0.0)
+    cluster.consumers[0].records = [Record(Partition("topic", 0), offset, 0, None, b"", []) for offset in range(100)]
+    return cluster
+
+
+def read(cluster: Cluster, count: int) -> list[int]:
+    return [record.offset for record in cluster.source.read(count, 0.0)]
+
+
+def test_a_poll_is_for_several_reads(filled: Cluster) -> None:
+    assert [read(filled, 4) for _ in range(25)] == [list(range(start, start + 4)) for start in range(0, 100, 4)]
+    assert filled.consumers[0].asked == [4, 32, 32, 32, 32]
+    assert filled.consumers[0].times_heard == 25 - 4
+
+
+def test_what_was_polled_long_ago_is_polled_again_by_a_member_in_good_standing(
+    filled: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (consumer,) = filled.consumers
+    assert read(filled, 4) == [0, 1, 2, 3]
+    monkeypatch.setattr(ahead, "STALE_S", 0.0)
+    consumer.records, consumer.rejoining = [], True
+    assert read(filled, 4) == []
+    assert (consumer.sought, consumer.rejoins_requested) == ({("topic", 0): 4}, 1)
+    assert consumer.asked[-1] == 4
+
+
+def test_while_paused_nothing_is_read_but_commits_are_heard_of(filled: Cluster) -> None:
+    assert read(filled, 4) == [0, 1, 2, 3]
+    filled.source.pause(True)
+    assert read(filled, 4) == []
+    assert (len(filled.consumers[0].asked), filled.consumers[0].times_heard) == (2, 1)
+    filled.source.pause(False)
+    assert read(filled, 4) == [4, 5, 6, 7]
+
+
+def test_what_was_polled_is_dropped_when_its_partition_is_rewound(filled: Cluster) -> None:
+    assert read(filled, 4) == [0, 1, 2, 3]
+    filled.source.rewind({Partition("topic", 1): 2})
+    assert read(filled, 4) == [4, 5, 6, 7]
+    filled.source.rewind({Partition("topic", 0): 2})
+    assert filled.consumers[0].sought == {("topic", 0): 2}
+    assert read(filled, 4) == [32, 33, 34, 35]
+
+
+def test_a_name_that_was_taken_is_an_error_though_there_are_records_ahead(
+    filled: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fenced() -> None:
+        raise kafka.errors.FencedInstanceIdError
+
+    read(filled, 4)
+    monkeypatch.setattr(filled.consumers[0], "_invoke_completed_offset_commit_callbacks", fenced)
+    with pytest.raises(FencedError):
+        read(filled, 4)

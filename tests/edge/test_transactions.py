@@ -1,15 +1,14 @@
 """Exactly once, in memory: transactions that fail, hang, or are fenced; the real broker's part is in tests/faults."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pytest
 
 from edge import transactions
-from edge.codec import Encoded
 from edge.errors import BrokerUnavailableError, FencedError, NotAuthorisedError
 from edge.memory_client import MemoryClient, MemorySource, MemoryTransactionalSink
-from edge.records import Headers, OnDone, Partition
+from edge.records import Encoded, OnDone, Partition
 from edge.transactions import ExactlyOnce
 
 PARTITION = Partition("in", 0)
@@ -37,8 +36,8 @@ class Bench:
     def read_and_write(self) -> None:
         self.source.pause(self.delivery.is_full)
         records = self.source.read(2, 0.0)
-        for record, ticket in zip(records, self.delivery.track(records), strict=True):
-            self.delivery.write(ticket, "out", Encoded(record.key, record.value, ()))
+        for record in records:
+            self.delivery.write(self.delivery.track([record]), "out", [Encoded(record.key, record.value, ())])
 
     def turn(self) -> None:
         self.delivery.settle()
@@ -147,7 +146,7 @@ def test_nothing_is_read_while_a_commit_takes_its_time(hanging: Bench) -> None:
 class SlowSink(MemoryTransactionalSink):
     """Acknowledges no write."""
 
-    def write(self, topic: str, value: bytes | None, key: bytes | None, headers: Headers, on_done: OnDone) -> None:
+    def write_all(self, topic: str, batch: Sequence[Encoded], on_done: OnDone) -> None:
         pass
 
 

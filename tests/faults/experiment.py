@@ -11,7 +11,7 @@ from edge.classifier import AT_LEAST_ONCE, EXACTLY_ONCE
 from edge.delivery import COMMIT_INTERVAL_S, MAX_IN_FLIGHT
 from edge.images import load_images
 from edge.model import load_model
-from edge.service import READ_LIMIT
+from edge.service import MAX_BATCH
 from tests.faults.checker import Verdict, check
 from tests.faults.cluster import Cluster
 from tests.faults.faults import FAULTS, POISON, Fault, Injections
@@ -74,7 +74,7 @@ class Plan:
         if self.delivery == EXACTLY_ONCE:
             return 0
         crashes = sum(fault.count for fault in self.faults if fault.name != POISON)
-        return crashes * (MAX_IN_FLIGHT + READ_LIMIT)
+        return crashes * (MAX_IN_FLIGHT + MAX_BATCH)
 
     def classifier_options(self) -> list[str]:
         """Beside those of every classifier."""
