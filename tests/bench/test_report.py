@@ -222,3 +222,9 @@ def test_a_document_without_a_place_for_a_result_is_left_alone(tmp_path: Path) -
     assert ended.exit_code == 65
     assert "<!-- bench:one -->" in ended.output
     assert path.read_text() == "nothing here"
+
+
+def test_two_files_of_one_name_cannot_both_be_drawn(tmp_path: Path) -> None:
+    ended = CliRunner().invoke(report.main, ["a/x.json", "b/x.json", "--png", str(tmp_path / "png")])
+    assert ended.exit_code == 2
+    assert "files of one name" in ended.output
