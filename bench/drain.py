@@ -11,8 +11,9 @@ import numpy.typing as npt
 from confluent_kafka import Consumer, IsolationLevel, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka import admin as kafka_admin
 
-from bench.driver import START_TIMEOUT_S
+from bench.driver import START_TIMEOUT_S, Encode, Headers, with_id
 from bench.errors import AppError
+from bench.offsets import partitions_of, watermarks
 from edge.cluster import Cluster
 from edge.codec import CONTENT_TYPE, REQUEST_ID, REQUEST_TOPIC_CONFIG
 from edge.confluent_options import connection_options
@@ -50,9 +51,17 @@ def create_topics(cluster: Cluster, requests: str, predictions: str, partitions:
 
 
 def preload(
-    cluster: Cluster, topic: str, values: Sequence[bytes], count: int, partitions: int = 1, content_type: str = ""
+    cluster: Cluster,
+    topic: str,
+    values: Sequence[bytes],
+    count: int,
+    partitions: int = 1,
+    content_type: str = "",
+    encode: Encode = with_id,
 ) -> None:
     """Write `count` requests, in turn over the partitions; their ids are the numbers from 0 on.
+
+    `encode` makes value and headers of one from an image's bytes and its id.
 
     Raises: AppError when one could not be written.
     """
@@ -64,10 +73,10 @@ def preload(
 
     options = {"linger.ms": 5, "acks": "all", "enable.idempotence": True, "log_level": _CRITICAL}
     producer = Producer({**connection_options(cluster), **options})
-    kind: dict[str, str | bytes | None] = {CONTENT_TYPE: content_type} if content_type else {}
+    kind: Headers = {CONTENT_TYPE: content_type} if content_type else {}
     for number in range(count):
-        headers = {REQUEST_ID: str(number), **kind}
-        while not _is_queued(producer, topic, number % partitions, values[number % len(values)], headers, on_delivery):
+        value, headers = encode(values[number % len(values)], str(number))
+        while not _is_queued(producer, topic, number % partitions, value, {**headers, **kind}, on_delivery):
             producer.poll(0.05)
         producer.poll(0)
     if producer.flush(START_TIMEOUT_S) or failures:
@@ -81,7 +90,7 @@ def _is_queued(
     topic: str,
     partition: int,
     value: bytes,
-    headers: dict[str, str | bytes | None],
+    headers: Headers,
     on_delivery: Callable[[Any, Any], None],
 ) -> bool:
     try:
@@ -98,8 +107,7 @@ class Finish:
         options = {**connection_options(cluster), "log_level": _CRITICAL}
         self._consumer = Consumer({**options, "group.id": "bench", "isolation.level": "read_committed"})
         self._admin = kafka_admin.AdminClient(options)
-        metadata = self._consumer.list_topics(topic, START_TIMEOUT_S)
-        self._partitions = [TopicPartition(topic, number) for number in metadata.topics[topic].partitions]
+        self._partitions = partitions_of(self._consumer, topic)
 
     def __enter__(self) -> "Finish":
         return self
@@ -136,9 +144,7 @@ class Finish:
         """All predictions that were written until now."""
         ends = {}
         for partition in self._partitions:
-            partition.offset, ends[partition.partition] = self._consumer.get_watermark_offsets(
-                partition, START_TIMEOUT_S
-            )
+            partition.offset, ends[partition.partition] = watermarks(self._consumer, partition)
         self._consumer.assign([p for p in self._partitions if p.offset < ends[p.partition]])
         deadline = time.monotonic() + START_TIMEOUT_S
         while missing := self._missing(ends):
@@ -158,7 +164,12 @@ class Finish:
 
 
 def drained(
-    finish: Finish, requests: int, timeout_s: float, check: Callable[[], None], id_of: Callable[[Message], str | None]
+    finish: Finish,
+    requests: int,
+    timeout_s: float,
+    check: Callable[[], None],
+    id_of: Callable[[Message], str | None],
+    warm_up: float = WARM_UP_SHARE,
 ) -> Drained:
     """Wait until all requests are answered, and time the answers; a request that stays without one is lost."""
     deadline = time.monotonic() + timeout_s
@@ -171,7 +182,7 @@ def drained(
             break
         # Duplicates, or markers of transactions, were among what was counted.
         expected = finish.written() + requests - answered
-    rate, seconds = _rate(np.sort(first_ms[answers > 0]))
+    rate, seconds = _rate(np.sort(first_ms[answers > 0]), warm_up)
     return Drained(requests, answered, int((answers > 1).sum()), rate, seconds)
 
 
@@ -196,9 +207,9 @@ def _answers(
     return first_ms, answers
 
 
-def _rate(times_ms: npt.NDArray[np.float64]) -> tuple[float, float]:
+def _rate(times_ms: npt.NDArray[np.float64], warm_up: float) -> tuple[float, float]:
     """Answers a second behind the warm-up, and the seconds that this took."""
-    skipped = int(len(times_ms) * WARM_UP_SHARE)
+    skipped = int(len(times_ms) * warm_up)
     if len(times_ms) - skipped < 2 or times_ms[-1] <= times_ms[skipped]:
         return 0.0, 0.0
     seconds = float(times_ms[-1] - times_ms[skipped]) / 1000
