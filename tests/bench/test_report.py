@@ -200,11 +200,24 @@ def test_a_comparison_needs_a_result_of_the_same_kind(tmp_path: Path) -> None:
 
 def test_tables_are_written_into_a_document_and_can_be_written_again(tmp_path: Path) -> None:
     text = "before\n<!-- bench:a -->\nold\n<!-- /bench -->\n<!-- bench:b -->\n<!-- /bench -->\nafter\n"
-    peers = document("peers", {"systems": [{"title": "Quix", "kind": "peer", "images_per_s": spread([5000])}]})
+    quix: dict[str, Any] = {
+        "title": "Quix",
+        "kind": "peer",
+        "client": None,
+        "notes": [],
+        "missing": None,
+        "latency_ms": {},
+    }
+    quix |= {"pooled_ms": {}, "images_per_s": spread([5000]), "lost": 0, "duplicated": 0}
+    peers = document("peers", {"systems": [quix], "ceiling": {}})
     for _ in range(2):
         text = written(written(text, "a", peers), "b", latency())
     lines = text.splitlines()
-    assert [lines.count(line) for line in ("before", "after", "| Quix |  |  | 5,000 |  |  |  |")] == [1, 1, 1]
+    assert [lines.count(line) for line in ("before", "after", "| Quix | - | - | 5,000 | - | - | 0 / 0 |  |")] == [
+        1,
+        1,
+        1,
+    ]
     assert "| classifier | 5 | 10 |" in lines
     assert "old" not in lines
     assert all(word in text for word in ("python -m bench.peers", "Apache Kafka", "commit abc, 2026-11-24"))
