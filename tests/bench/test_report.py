@@ -116,12 +116,12 @@ def test_the_page_is_whole_and_fetches_nothing(tmp_path: Path) -> None:
     assert page.fetched == []
     assert len(page.ids) == len(set(page.ids))
     assert not {"script", "link", "img", "iframe"} & set(page.tags)
-    assert page.tags.count("figure") == page.tags.count("svg") == len(list(folder.glob("*.png"))) == 7
+    assert page.tags.count("figure") == page.tags.count("svg") == len(list(folder.glob("*.png"))) == 10
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in folder.iterdir())
     assert all(word in page.words for word in ("2,000 (1,800 to 2,200)", "abc", "kafka-python", "2026-11-24"))
     assert "#010203" not in html
     assert "currentColor" in html
-    assert said.count("PNG: ") == 7
+    assert said.count("PNG: ") == 10
 
 
 def test_what_is_not_known_is_shown_and_nothing_is_executed(tmp_path: Path) -> None:
