@@ -106,6 +106,7 @@ def test_the_page_is_whole_and_fetches_nothing(tmp_path: Path) -> None:
     startup = {"startup": {"first_prediction_s": spread([0.9, 1.1])}}
     results = [
         latency(),
+        latency(),  # of one kind: no id may be that of both
         document("throughput", THROUGHPUT),
         document("scaling", scaling),
         document("startup", startup),
