@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.grid import Grid
 from bench.spread import is_spread, number
 
 CONDITIONS = ("machine", "versions", "configuration", "commit")
@@ -72,12 +73,10 @@ def text(found: Comparison) -> str:
     """A comparison for people."""
     lines = [f"{found.benchmark}: {found.old_date} against {found.new_date}", found.verdict]
     lines += [f"  {key}: {old} → {new}" for key, old, new in found.differences]
-    width = max((len(change.metric) for change in found.changes), default=0)
-    lines.append(f"{'':{width}}{'old':>14}{'new':>14}{'new/old':>9}")
-    lines += [
-        f"{change.metric:{width}}{number(change.old):>14}{number(change.new):>14}{change.ratio:>9}"
-        for change in found.changes
-    ]
+    changed = [change for change in found.changes if change.old != change.new]
+    rows = [[change.metric, number(change.old), number(change.new), change.ratio] for change in changed]
+    lines.append(Grid(["", "old", "new", "new/old"], rows).text())
+    lines.append(f"the same in both: {len(found.changes) - len(changed)} metrics")
     lines += [f"only in the old one: {key}" for key in found.only_old]
     lines += [f"only in the new one: {key}" for key in found.only_new]
     return "\n".join(lines)

@@ -2,7 +2,6 @@
 
 import io
 import json
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,15 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bench import colour, drain, schedule, statistics
-from bench.apps import App
+from bench import colour, schedule, statistics
 from bench.ceiling import ceiling
-from bench.driver import Driver, Topics
-from bench.group import CLASSIFIER, Bench, Work, delivery_options, drained_by, preloaded
+from bench.group import CLASSIFIER, Bench, Work, drained_by, preloaded
+from bench.systems import running, systems
 from bench.usage import usage
-from edge.codec import JSON, NPY, OCTETS
 from edge.images import Images
 from edge.model import Model, load_model
+from edge.pixels import JSON, NPY, OCTETS
 
 _WARM_UP_S, _GRACE_S = 3.0, 10.0
 _CEILING_S, _CEILING_BATCH = 0.3, 16
@@ -106,9 +104,9 @@ def warm_up(setting: Setting) -> None:
 
 def measure(setting: Setting, point: Point) -> dict[str, Any]:
     """One round at one point."""
-    options = [*setting.options, "--model", str(setting.path), *point.options]
     if point.work is None:
-        return _at_rate(setting, options, point.place["rate_per_s"])
+        return _at_rate(setting, point.place["rate_per_s"])
+    options = [*setting.options, "--model", str(setting.path), *point.options]
     row = drained_by(setting.bench, point.work, CLASSIFIER, 1, options, setting.delivery)
     found = {key: row[key] for key in (*MEASURES, *COUNTED) if key in row}
     return {**found, "rss_peak_mb": row["rss_peak_bytes"] / 1e6, **point.known}
@@ -164,31 +162,24 @@ def _large(setting: Setting, side: int, folder: Path) -> Point:
     )
 
 
-def _at_rate(setting: Setting, options: Sequence[str], rate_per_s: int) -> dict[str, Any]:
-    run = uuid.uuid4().hex[:8]
-    topics = Topics(f"bench_request_{run}", f"bench_prediction_{run}")
-    drain.create_topics(setting.bench.cluster, topics.requests, topics.predictions, 1)
-    where = ["--request-topic", topics.requests, "--prediction-topic", topics.predictions, "--group", f"bench-{run}"]
-    driver = Driver(setting.bench.cluster, topics, setting.images)
-    driver.start()
-    with App(setting.bench.cluster, CLASSIFIER, *options, *where, *delivery_options(setting.delivery, 0)) as classifier:
-        driver.warm_up(classifier, rate_per_s, _WARM_UP_S)
+def _at_rate(setting: Setting, rate_per_s: int) -> dict[str, Any]:
+    chosen = systems(setting.path, setting.delivery, setting.options, floors=False)
+    with running(setting.bench.cluster, chosen, setting.images) as (classifier,):
+        classifier.driver.warm_up(classifier.app, rate_per_s, min(_WARM_UP_S, setting.duration_s))
         due = schedule.poisson(rate_per_s, setting.duration_s, 0)
-        before, broker_s = usage(classifier.process.pid), setting.bench.broker_cpu_s()
-        trace = driver.run(due, _GRACE_S)
-        after, broker_s = usage(classifier.process.pid), setting.bench.broker_cpu_s() - broker_s
-        classifier.check()
-    driver.close()
+        before, broker_s = usage(classifier.app.process.pid), setting.bench.broker_cpu_s()
+        trace = classifier.driver.run(due, _GRACE_S)
+        after, broker_s = usage(classifier.app.process.pid), setting.bench.broker_cpu_s() - broker_s
+        classifier.app.check()
     answered = trace.answers > 0
-    took_s = float(np.nanmax(trace.received_s) - trace.intended_s[0])
-    cpu_s, count = after.cpu_s - before.cpu_s, len(due)
     latency_ms = statistics.percentiles((trace.received_s - trace.intended_s)[answered] * 1000)
+    cpu_s = after.cpu_s - before.cpu_s
     return {
         "p50_ms": latency_ms.get("p50"),
         "p99_ms": latency_ms.get("p99"),
-        "cpu_s_per_1000": cpu_s / count * 1000,
-        "broker_cpu_s_per_1000": broker_s / count * 1000 if setting.bench.broker_pid else None,
-        "cpu_share": cpu_s / took_s,
+        "cpu_s_per_1000": cpu_s / len(due) * 1000,
+        "broker_cpu_s_per_1000": broker_s / len(due) * 1000 if setting.bench.broker_pid else None,
+        "cpu_share": cpu_s / setting.duration_s,
         "rss_peak_mb": after.rss_bytes / 1e6,
         "lost": int((~answered).sum()),
         "duplicated": int((trace.answers > 1).sum()),

@@ -1,7 +1,7 @@
 """Fills a topic with requests, and times how fast they are answered, by the broker's own clock."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count as numbers
 from typing import Any, cast
@@ -11,10 +11,12 @@ import numpy.typing as npt
 from confluent_kafka import Consumer, IsolationLevel, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka import admin as kafka_admin
 
-from bench.driver import START_TIMEOUT_S, Encode, Headers, connection_options, with_id
+from bench.driver import START_TIMEOUT_S, Encode, Headers, with_id
 from bench.errors import AppError
+from bench.offsets import partitions_of, watermarks
 from edge.cluster import Cluster
 from edge.codec import CONTENT_TYPE, REQUEST_ID, REQUEST_TOPIC_CONFIG
+from edge.confluent_options import connection_options
 
 APPENDED = {"message.timestamp.type": "LogAppendTime"}
 """Configuration of a topic of predictions: the broker's clock says when each one was there."""
@@ -22,7 +24,7 @@ WARM_UP_SHARE = 0.1
 """The first part of the answers, which is not timed: processes start, and Java compiles."""
 _LOOK_S = 0.05
 _LATEST: Any = cast("Any", kafka_admin).OffsetSpec.latest()
-_ERRORS = 3  # of syslog: a broker that has just started makes librdkafka warn
+_CRITICAL = 2  # of syslog: a broker that starts, or is stopped, makes librdkafka warn
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def preload(
         if error is not None:
             failures.append(str(error))
 
-    options = {"linger.ms": 5, "acks": "all", "enable.idempotence": True, "log_level": _ERRORS}
+    options = {"linger.ms": 5, "acks": "all", "enable.idempotence": True, "log_level": _CRITICAL}
     producer = Producer({**connection_options(cluster), **options})
     kind: Headers = {CONTENT_TYPE: content_type} if content_type else {}
     for number in range(count):
@@ -102,11 +104,10 @@ class Finish:
     """Watches a topic of predictions without reading it, so that watching costs next to nothing."""
 
     def __init__(self, cluster: Cluster, topic: str) -> None:
-        options = {**connection_options(cluster), "log_level": _ERRORS}
+        options = {**connection_options(cluster), "log_level": _CRITICAL}
         self._consumer = Consumer({**options, "group.id": "bench", "isolation.level": "read_committed"})
         self._admin = kafka_admin.AdminClient(options)
-        metadata = self._consumer.list_topics(topic, START_TIMEOUT_S)
-        self._partitions = [TopicPartition(topic, number) for number in metadata.topics[topic].partitions]
+        self._partitions = partitions_of(self._consumer, topic)
 
     def __enter__(self) -> "Finish":
         return self
@@ -141,24 +142,25 @@ class Finish:
 
     def read(self) -> Iterator[Message]:
         """All predictions that were written until now."""
-        left = {}
+        ends = {}
         for partition in self._partitions:
-            first, end = self._consumer.get_watermark_offsets(partition, START_TIMEOUT_S)
-            partition.offset = first
-            left[partition.partition] = end
-        self._consumer.assign([p for p in self._partitions if p.offset < left[p.partition]])
+            partition.offset, ends[partition.partition] = watermarks(self._consumer, partition)
+        self._consumer.assign([p for p in self._partitions if p.offset < ends[p.partition]])
         deadline = time.monotonic() + START_TIMEOUT_S
-        while any(position.offset < left[position.partition] for position in self._positions()):
-            for message in self._consumer.consume(10_000, 0.5):
+        while missing := self._missing(ends):
+            # More than there are would be waited for.
+            for message in self._consumer.consume(min(10_000, missing), 0.5):
                 if message.error() is not None:
                     raise AppError(f"a prediction could not be read: {message.error()}")
                 yield message
             if time.monotonic() > deadline:
                 raise AppError(f"the predictions could not be read within {START_TIMEOUT_S:.0f} s")
 
-    def _positions(self) -> list[TopicPartition]:
+    def _missing(self, ends: Mapping[int, int]) -> int:
+        """How many offsets are still to be read; where nothing was read yet, a position is negative."""
+        firsts = {partition.partition: partition.offset for partition in self._partitions}
         positions: list[TopicPartition] = self._consumer.position(self._consumer.assignment())
-        return positions
+        return sum(ends[p.partition] - max(p.offset, firsts[p.partition]) for p in positions)
 
 
 def drained(

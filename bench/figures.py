@@ -9,7 +9,7 @@ from hdrh.histogram import HdrHistogram
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from bench.plots import GREY, Drawing, bars, colour, figure_of, line, scale
+from bench.plots import GREY, Drawing, bars, colour, figure_of, line, plain, scale
 
 _PERCENTILES = np.concatenate([[0.0], 100 - 100 / np.logspace(0.05, 5, 200)])
 _PANELS = {
@@ -32,12 +32,13 @@ def drawings(result: Result) -> dict[str, Drawing]:
 def _throughput(results: Result) -> Iterator[tuple[str, Drawing]]:
     rows = results["classifier"]
     yield "processes", functools.partial(_processes, rows)
+    ours = {f"classifiers: {row['processes']}": row["images_per_s"] for row in rows}
     values = {
-        **{f"classifiers: {row['processes']}": row["images_per_s"] for row in rows},
+        **ours,
         "echo, no model: 1": results["echo"]["images_per_s"],
         **{f"onnxruntime alone, batch {row['batch']}": row["images_per_s"] for row in results["ceiling"]},
     }
-    yield "limits", functools.partial(bars, "Against our echo and onnxruntime alone", "images/s", values, len(rows))
+    yield "limits", functools.partial(bars, "Against our echo and onnxruntime alone", "images/s", values, ours)
 
 
 def _processes(rows: Sequence[Result]) -> Figure:
@@ -61,7 +62,7 @@ def _startup(results: Result) -> Iterator[tuple[str, Drawing]]:
         "interpreter_s": "bare Python",
     }
     values = {title: results["startup"][name] for name, title in names.items() if name in results["startup"]}
-    yield "stages", functools.partial(bars, "From exec to the first prediction", "s", values)
+    yield "stages", functools.partial(bars, "From exec to the first prediction", "s", values, values)
 
 
 def _latency(results: Result) -> Iterator[tuple[str, Drawing]]:
@@ -74,7 +75,7 @@ def _latency(results: Result) -> Iterator[tuple[str, Drawing]]:
         yield "rates", functools.partial(_rates, systems)
     rates = {name: system["images_per_s"] for name, system in systems.items() if "images_per_s" in system}
     if rates:
-        yield "offline", functools.partial(bars, "A preloaded topic worked off", "images/s", rates)
+        yield "offline", functools.partial(bars, "A preloaded topic worked off", "images/s", rates, ["classifier"])
 
 
 def _percentiles(systems: Mapping[str, Result]) -> Figure:
@@ -95,7 +96,7 @@ def _percentiles(systems: Mapping[str, Result]) -> Figure:
     axes.set_xscale("log")
     axes.set_xticks(list(shown), list(shown.values()))
     axes.minorticks_off()
-    axes.set_ylim(bottom=0)
+    scale(axes)
     axes.legend()
     return figure
 
@@ -118,17 +119,44 @@ def _stages(systems: Mapping[str, Result]) -> Figure:
 
 def _rates(systems: Mapping[str, Result]) -> Figure:
     figure, axes = figure_of("Latency against rate", "requests/s", "ms")
-    curves = 0
-    for name, system in systems.items():
-        for percentile in ("p50", "p99"):
+    for index, (name, system) in enumerate(systems.items()):
+        for percentile, style in (("p50", "-"), ("p99", ":")):
             steps = [s for s in system.get("steps", ()) if not s.get("is_cut") and percentile in s["latency_ms"]]
             points = sorted((step["rate_per_s"], step["latency_ms"][percentile]) for step in steps)
             if points:
-                line(axes, curves, f"{name}, {percentile}", points)
-            curves += 1
-    axes.set_yscale("log")
-    axes.legend()
+                line(axes, index, f"{name}, {percentile}", points, style)
+    axes.set(xscale="log", yscale="log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(plain())
+    figure.legend(loc="outside lower center", ncols=3)
     return figure
+
+
+def _peers(results: Result) -> Iterator[tuple[str, Drawing]]:
+    systems: Sequence[Result] = results["systems"]
+    ours = [system["title"] for system in systems if system["kind"] == "ours"]
+    rates = {system["title"]: system["images_per_s"] for system in systems if "images_per_s" in system}
+    yield "throughput", functools.partial(bars, "A preloaded topic worked off by one process", "images/s", rates, ours)
+    for percentile in ("p50", "p99"):
+        values = {
+            system["title"]: system["latency_ms"][percentile]
+            for system in systems
+            if percentile in system.get("latency_ms", {})
+        }
+        if values:
+            yield percentile, functools.partial(bars, f"Latency, {percentile}", "ms", values, ours)
+
+
+def _precision(results: Result) -> Iterator[tuple[str, Drawing]]:
+    models: Sequence[Result] = results["models"]
+    values = {
+        f"{model['model']}, batch {batch}": found
+        for batch in models[0]["us_an_image"]
+        for model in models
+        if (found := model["us_an_image"].get(batch)) is not None
+    }
+    first = [name for name in values if name.startswith(f"{models[0]['model']}, ")]
+    yield "times", functools.partial(bars, "One thread of onnxruntime", "µs an image", values, first)
 
 
 def _scaling(results: Result) -> Iterator[tuple[str, Drawing]]:
@@ -165,4 +193,6 @@ _KINDS: Mapping[str, Callable[[Result], Iterator[tuple[str, Drawing]]]] = {
     "throughput": _throughput,
     "startup": _startup,
     "scaling": _scaling,
+    "peers": _peers,
+    "precision": _precision,
 }

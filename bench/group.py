@@ -105,6 +105,12 @@ def delivery_options(delivery: str, number: int) -> list[str]:
     return ["--delivery", delivery, *name]
 
 
+def topic_options(requests: str, predictions: str) -> list[str]:
+    """The options of a new group that works on these topics alone."""
+    named = ["--request-topic", requests, "--prediction-topic", predictions, "--group", predictions]
+    return [*named, "--dead-letter-topic", f"{predictions}_dead_letter"]
+
+
 def created(bench: Bench, requests: int, partitions: int) -> Work:
     """A new topic for so many requests."""
     work = Work(f"bench_request_{uuid.uuid4().hex[:8]}", requests, partitions)
@@ -130,16 +136,16 @@ def drained_by(
     predictions = f"{work.topic}_{uuid.uuid4().hex[:8]}"
     with bench.cluster.connect() as pubsub:
         pubsub.create_topic(predictions, work.partitions, drain.APPENDED, "READ")
-    where = ["--request-topic", work.topic, "--prediction-topic", predictions, "--group", predictions]
+    where = topic_options(work.topic, predictions)
     with contextlib.ExitStack() as stack:
         finish = stack.enter_context(drain.Finish(bench.cluster, predictions))
         apps = [
             stack.enter_context(App(bench.cluster, app, *options, *where, *delivery_options(delivery, number)))
             for number in range(processes)
         ]
-        watch = _Watch(apps)
-        cost = _cost(bench, work, finish, watch)
-        result = drain.drained(finish, work.requests, bench.timeout_s, watch.check, drain.request_id)
+        watch, deadline = _Watch(apps), time.monotonic() + bench.timeout_s
+        cost = _cost(bench, work, finish, watch, deadline)
+        result = drain.drained(finish, work.requests, _left(deadline), watch.check, drain.request_id)
     return {
         "app": app,
         "prediction_topic": predictions,
@@ -156,12 +162,16 @@ def drained_by(
     }
 
 
-def _cost(bench: Bench, work: Work, finish: drain.Finish, watch: _Watch) -> dict[str, float | None]:
+def _left(deadline: float) -> float:
+    return max(0.0, deadline - time.monotonic())
+
+
+def _cost(bench: Bench, work: Work, finish: drain.Finish, watch: _Watch, deadline: float) -> dict[str, float | None]:
     """Seconds of CPU for 1,000 answers behind the warm-up, of the group and of our own broker."""
-    if not finish.wait(int(work.requests * drain.WARM_UP_SHARE), bench.timeout_s, watch.check):
+    if not finish.wait(int(work.requests * drain.WARM_UP_SHARE), _left(deadline), watch.check):
         return {}
     first, cpu_s, broker_s = finish.written(), watch.cpu_s(), bench.broker_cpu_s()
-    finish.wait(work.requests, bench.timeout_s, watch.check)
+    finish.wait(work.requests, _left(deadline), watch.check)
     count, cpu_s, broker_s = finish.written() - first, watch.cpu_s() - cpu_s, bench.broker_cpu_s() - broker_s
     if not count:
         return {}

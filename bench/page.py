@@ -9,6 +9,7 @@ from bench.compare import Comparison, is_table
 from bench.figures import drawings
 from bench.plots import svg
 from bench.spread import is_spread, number
+from edge.errors import BadDataError
 
 _RAW = ("rounds", "runs", "ceiling_runs", "steps")
 """Long lists of single measurements, which open on demand."""
@@ -38,7 +39,10 @@ summary { cursor: pointer; } nav a { margin-right: 1rem; }
 
 
 def page(results: Sequence[tuple[str, Mapping[str, Any]]], comparisons: Sequence[Comparison]) -> str:
-    """The page of results, each with the name of its file, and of comparisons."""
+    """The page of results, each with the name of its file, and of comparisons.
+
+    Raises: BadDataError for a result that is not what its benchmark writes.
+    """
     names = [f"{result['benchmark']} ({name})" for name, result in results]
     links = [(f"result-{index}", name) for index, name in enumerate(names)]
     links += [(f"change-{index}", f"{found.benchmark}: what changed") for index, found in enumerate(comparisons)]
@@ -66,16 +70,21 @@ def _result(anchor: str, title: str, result: Mapping[str, Any]) -> str:
         f'<section id="{anchor}"><h2>{escape(title)}</h2>',
         *_pairs("Where it was measured", conditions),
         *_pairs("Configuration", result["configuration"]),
-        *(_figure(name, drawing) for name, drawing in drawings(result).items()),
+        *_figures(title, result),
         *_any("", result["results"]),
         "</section>",
     ]
     return "\n".join(parts)
 
 
-def _figure(name: str, drawing: Any) -> str:
-    label = escape(name.replace("-", ", "), quote=True)
-    return f'<figure role="img" aria-label="{label}">{svg(drawing, name)}</figure>'
+def _figures(title: str, result: Mapping[str, Any]) -> list[str]:
+    try:
+        drawn = {name: svg(drawing, name) for name, drawing in drawings(result).items()}
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+        lacking = f"it lacks what bench.{result['benchmark']} writes ({error!r})"
+        raise BadDataError(f"{title} cannot be drawn: {lacking}") from None
+    labels = {name: escape(name.replace("-", ", "), quote=True) for name in drawn}
+    return [f'<figure role="img" aria-label="{labels[name]}">{text}</figure>' for name, text in drawn.items()]
 
 
 def _any(title: str, value: Any) -> Iterator[str]:
@@ -102,12 +111,12 @@ def _is_nested(value: Any) -> bool:
 def _pairs(title: str, values: Mapping[str, Any]) -> Iterator[str]:
     if title:
         yield f"<h3>{escape(title)}</h3>"
-    rows = "".join(f"<tr><th>{escape(str(key))}</th>{_cell(value)}</tr>" for key, value in _flat(values))
+    rows = "".join(f"<tr><th>{escape(str(key))}</th>{_cell(value)}</tr>" for key, value in flat(values))
     yield f'<div class="scroll"><table>{rows}</table></div>'
 
 
 def _table(title: str, items: Sequence[Mapping[str, Any]]) -> str:
-    rows = [dict(_flat(item)) for item in items]
+    rows = [dict(flat(item)) for item in items]
     columns = list(dict.fromkeys(key for row in rows for key in row))
     head = "".join(f"<th>{escape(column)}</th>" for column in columns)
     body = "".join("<tr>" + "".join(_cell(row.get(column, "")) for column in columns) + "</tr>" for row in rows)
@@ -115,10 +124,11 @@ def _table(title: str, items: Sequence[Mapping[str, Any]]) -> str:
     return f'<div class="scroll"><table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """An object's values, those of objects in it with both names; a spread is one value."""
     for key, value in values.items():
         if isinstance(value, Mapping) and value and not is_spread(value):
-            yield from _flat(value, f"{prefix}{key} ")
+            yield from flat(value, f"{prefix}{key} ")
         else:
             yield f"{prefix}{key}", value
 

@@ -10,6 +10,7 @@ import click
 
 from bench import result
 from bench.compare import leaves
+from bench.grid import Grid
 from bench.spread import is_spread, number
 from edge import cli
 from edge.errors import BadDataError
@@ -89,10 +90,9 @@ def main(
     )
     measured = [(path.name, result.read(path)) for path in files]
     numbers = plan(Measured(measured), assumed)
-    click.echo(table(numbers))
-    click.echo("\n".join(CAVEATS))
-    configuration = {**asdict(assumed), "files": {name: _about(found) for name, found in measured}}
     found = {"numbers": [asdict(one) for one in numbers], "caveats": list(CAVEATS)}
+    click.echo(grid(found).text())
+    configuration = {**asdict(assumed), "files": {name: _about(found) for name, found in measured}}
     result.write(output, result.document("plan", configuration, found))
 
 
@@ -219,19 +219,15 @@ def _brokers(sheet: _Sheet, assumed: Assumed) -> None:
 def _clients(sheet: _Sheet) -> None:
     """Both ends, as measured on the bench's own: Python on librdkafka."""
     for end, key in (("writing requests", "writing_requests"), ("reading predictions", "reading_predictions")):
-        sheet.measure(f"one process {end}", f"wire.{key}.records_per_s", "records/s")
         sheet.measure(f"CPU of 1,000, {end}", f"wire.{key}.client_cpu_s_per_1000", "s")
-        processes = math.ceil(sheet["planned"] / sheet[f"one process {end}"])
-        sheet.compute(f"processes {end}", processes, "", f"planned / one process {end}")
         cores = sheet["planned"] * sheet[f"CPU of 1,000, {end}"] / 1000
         sheet.compute(f"cores {end}", cores, "", f"planned x CPU of 1,000, {end} / 1,000")
 
 
-def table(numbers: Sequence[Number]) -> str:
+def grid(results: Mapping[str, Any]) -> Grid:
     """The plan for people."""
-    width = max(len(one.name) for one in numbers)
-    units = max(len(one.unit) for one in numbers)
-    return "\n".join(f"{one.name:{width}}{number(one.value):>14} {one.unit:{units}}  {one.source}" for one in numbers)
+    rows = [[one["name"], number(one["value"]), one["unit"], one["source"]] for one in results["numbers"]]
+    return Grid(["", "", "unit", "from"], rows, results["caveats"], words=2)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,26 +59,29 @@ def plain() -> FuncFormatter:
     return FuncFormatter(lambda value, _: f"{value:,g}")
 
 
-def line(axes: Any, index: int, label: str, points: Sequence[tuple[float, Any]]) -> None:
+def line(axes: Any, index: int, label: str, points: Sequence[tuple[float, Any]], style: str = "-") -> None:
     """One curve; a spread is drawn with the range of its rounds."""
     x = [at for at, _ in points]
     y = [_middle(value) for _, value in points]
     ranges = np.transpose([_range(value) for _, value in points]) if points else None
     marker = _MARKERS[index % len(_MARKERS)]
-    axes.errorbar(x, y, ranges, markersize=5, marker=marker, color=colour(index), label=label)
+    axes.errorbar(x, y, ranges, markersize=5, marker=marker, color=colour(index), linestyle=style, label=label)
 
 
-def bars(title: str, x: str, values: Mapping[str, Any], ours: int = 1) -> Figure:
-    """A horizontal bar for each name, the first few being ours; a spread is drawn with the range of its rounds."""
+def bars(title: str, x: str, values: Mapping[str, Any], ours: Collection[str]) -> Figure:
+    """A horizontal bar for each name, ours in colour; a spread is drawn with the range of its rounds."""
     figure = Figure(figsize=(7.2, 1.4 + 0.42 * len(values)), layout="constrained")
     axes = figure.subplots()
-    for row, value in enumerate(values.values()):
+    for row, (name, value) in enumerate(values.items()):
         middle, (below, above) = _middle(value), _range(value)
         ranges = [[below], [above]] if is_spread(value) else None
-        axes.barh(row, middle, xerr=ranges, color=COLOURS[0] if row < ours else GREY, ecolor=mpl.rcParams["text.color"])
+        axes.barh(
+            row, middle, xerr=ranges, color=COLOURS[0] if name in ours else GREY, ecolor=mpl.rcParams["text.color"]
+        )
         axes.annotate(f" {number(middle)}", (middle + above, row), va="center")
     axes.set_yticks(range(len(values)), list(values))
     axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
     axes.margins(x=0.15)
     axes.xaxis.set_major_formatter(plain())
     axes.set(title=title, xlabel=x)
@@ -116,5 +119,7 @@ def _style(ink: str, **more: str) -> Any:
         "legend.frameon": False,
         "font.size": 10,
         "errorbar.capsize": 4,
+        # What stands between two dollars in a name is no formula.
+        "text.parse_math": False,
         **more,
     }

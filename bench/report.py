@@ -9,6 +9,7 @@ import click
 from bench import result
 from bench.compare import Comparison, compare, is_same_kind, text
 from bench.figures import drawings
+from bench.markdown import written
 from bench.page import page
 from bench.plots import png
 from edge import cli
@@ -34,8 +35,18 @@ _FILE = click.Path(path_type=Path)
 @click.option(
     "--compare", "olds", type=_FILE, multiple=True, metavar="OLD.json", help="Show what changed since this result."
 )
+@click.option(
+    "--markdown",
+    "document",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="DOCUMENT.md",
+    help="Write each result's table into this document, between <!-- bench:NAME --> and <!-- /bench -->; NAME is that "
+    "of its file.",
+)
 @cli.verbose
-def main(results: Sequence[Path], output: Path, folder: Path | None, olds: Sequence[Path]) -> None:
+def main(
+    results: Sequence[Path], output: Path, folder: Path | None, olds: Sequence[Path], document: Path | None
+) -> None:
     """Make one self-contained HTML page of results, with drawings; it needs no network and no other file.
 
     With --compare, the result of the same benchmark is held against an older one, on stdout, too.
@@ -48,6 +59,8 @@ def main(results: Sequence[Path], output: Path, folder: Path | None, olds: Seque
     click.echo(f"HTML: {output}")
     if folder is not None:
         _draw(new, folder)
+    if document is not None:
+        _write(new, document)
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -59,10 +72,6 @@ def read(path: Path) -> dict[str, Any]:
     for part, kind in (("benchmark", str), ("results", dict), ("configuration", dict)):
         if not isinstance(found.get(part), kind):
             raise BadDataError(f"{path} is no result of this bench: its {part!r} is missing or of another kind")
-    try:
-        drawings(found)
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
-        raise BadDataError(f"{path} cannot be drawn: it lacks what {found['benchmark']} writes ({error!r})") from None
     return found
 
 
@@ -81,6 +90,17 @@ def _draw(results: Sequence[tuple[str, Mapping[str, Any]]], folder: Path) -> Non
             path = folder / f"{Path(file).stem}-{name.partition('-')[2]}.png"
             png(drawing, path)
             click.echo(f"PNG: {path}")
+
+
+def _write(results: Sequence[tuple[str, Mapping[str, Any]]], document: Path) -> None:
+    try:
+        text = document.read_text(encoding="utf-8")
+    except OSError as error:
+        raise BadDataError(f"the document {document} cannot be read ({error.strerror})") from None
+    for file, found in results:
+        text = written(text, Path(file).stem, found)
+    document.write_text(text, encoding="utf-8")
+    click.echo(f"Markdown: {document}")
 
 
 if __name__ == "__main__":

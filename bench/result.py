@@ -3,7 +3,9 @@
 import json
 import os
 import platform
+import shlex
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -40,6 +42,7 @@ def document(benchmark: str, configuration: Mapping[str, Any], results: Mapping[
         "benchmark": benchmark,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
+        "command": shlex.join(["python", "-m", f"bench.{benchmark}", *sys.argv[1:]]),
         "machine": {
             "system": platform.platform(),
             "processor": _processor(),

@@ -1,7 +1,7 @@
 """How cost grows with rate, batch, partitions and payload: `python -m bench.scaling --over …`."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,13 @@ import click
 from bench import result
 from bench.apps import broker_process, unwind_on_sigterm
 from bench.curves import AXES, COUNTED, MEASURES, Point, Setting, measure, points, warm_up
+from bench.grid import Grid
 from bench.group import REBALANCE, Bench, check_size, loaded_model
 from bench.latency import MODEL
 from bench.spread import shown, spreads
 from edge import cli
 from edge.classifier import delivery_option
 from edge.cluster import Cluster
-from edge.errors import BadDataError
 from edge.images import load_images
 from edge.query import SAMPLES
 
@@ -93,6 +93,7 @@ def main(
         "delivery": delivery,
         "options": list(options),
         "own_broker": cluster is None,
+        "client": cli.chosen_client() if cluster is None else cluster.client,
     }
     with tempfile.TemporaryDirectory() as folder, broker_process(cluster, REBALANCE) as (measured, kafka):
         setting = Setting(
@@ -102,7 +103,7 @@ def main(
         warm_up(setting)
         runs = _rounds(setting, points(setting, over, chosen, Path(folder)), rounds)
     results = summary(over, runs)
-    click.echo(table(results))
+    click.echo(grid(results).text())
     result.write(output, result.document("scaling", configuration, results))
 
 
@@ -139,18 +140,19 @@ def summary(over: str, runs: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def table(results: Mapping[str, Any]) -> str:
+def grid(results: Mapping[str, Any]) -> Grid:
     """The result for people."""
     rows = results["rows"]
-    if not rows:
-        raise BadDataError("nothing was measured: name at least one of --values")
-    keys = [key for key in MEASURES if any(key in row for row in rows)]
-    lines = [f"{results['title']:>14}  " + "".join(f"{MEASURES[key]:>26}" for key in keys) + f"{'lost':>6}{'twice':>7}"]
-    for row in rows:
-        cells = "".join(f"{shown(row.get(key), _digits(row.get(key))):>26}" for key in keys)
-        ends = f"{row['lost']:>6}{row['duplicated']:>7}"
-        lines.append(f"{row[results['axis']]:>14,}  {cells}{ends}  {row['series']}")
-    return "\n".join(lines)
+    measures = {key: title for key, title in results["measures"].items() if any(key in row for row in rows)}
+    has_series = any(row["series"] for row in rows)
+    head = [results["title"], *measures.values(), "lost", "twice", *(["of"] if has_series else [])]
+    return Grid(head, [_line(row, results["axis"], measures, has_series) for row in rows], words=int(has_series))
+
+
+def _line(row: Row, axis: str, measures: Iterable[str], has_series: bool) -> list[str]:
+    cells = [shown(row.get(key), _digits(row.get(key))) for key in measures]
+    ends = [*(str(row[key]) for key in COUNTED), *([row["series"]] if has_series else [])]
+    return [f"{row[axis]:,}", *cells, *ends]
 
 
 def _digits(found: Mapping[str, float] | None) -> int:

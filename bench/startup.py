@@ -13,15 +13,17 @@ from confluent_kafka import Consumer, TopicPartition
 
 from bench import drain, result
 from bench.apps import ROOT, App, broker_process, unwind_on_sigterm
-from bench.driver import START_TIMEOUT_S, connection_options
+from bench.driver import START_TIMEOUT_S
 from bench.errors import AppError
-from bench.group import CLASSIFIER, Bench, Work, check_size, delivery_options, loaded_model, preloaded
+from bench.grid import Grid
+from bench.group import CLASSIFIER, Bench, Work, check_size, delivery_options, loaded_model, preloaded, topic_options
 from bench.latency import MODEL
 from bench.spread import shown, spreads
 from bench.usage import usage
 from edge import cli
 from edge.classifier import delivery_option
 from edge.cluster import Cluster
+from edge.confluent_options import connection_options
 from edge.images import load_images
 from edge.query import SAMPLES
 
@@ -87,6 +89,7 @@ def main(
         "delivery": delivery,
         "options": list(options),
         "own_broker": cluster is None,
+        "client": cli.chosen_client() if cluster is None else cluster.client,
     }
     with broker_process(cluster) as (measured, kafka):
         bench = Bench(measured, kafka, START_TIMEOUT_S)
@@ -96,21 +99,20 @@ def main(
             told = f"first prediction after {rows[-1]['first_prediction_s']:.2f} s"
             click.echo(f"round {number + 1} of {rounds}: {told}", err=True)
     results = {"startup": spreads(rows, TITLES), "bars": BARS, "rounds": rows}
-    click.echo(table(results))
+    click.echo(grid(results).text())
     result.write(output, result.document("startup", configuration, results))
 
 
-def table(results: Mapping[str, Any]) -> str:
+def grid(results: Mapping[str, Any]) -> Grid:
     """The result for people."""
-    lines = []
+    rows = []
     for name, title in TITLES.items():
         scale = _SCALES.get(name, 1)
         found = results["startup"].get(name)
         scaled = found and {key: value * scale for key, value in found.items()}
-        digits = 0 if scale == 1e-6 else 2
-        bar = f"  at most {BARS[name] * scale:g} is aimed at" if name in BARS else ""
-        lines.append(f"{title:34}{shown(scaled, digits):>24}{bar}")
-    return "\n".join(lines)
+        bar = f"at most {BARS[name] * scale:g}" if name in BARS else ""
+        rows.append([title, shown(scaled, 0 if scale == 1e-6 else 2), bar])
+    return Grid(["", "median (range)", "aimed at"], rows)
 
 
 def _imports() -> dict[str, float]:
@@ -129,11 +131,10 @@ def _started(
     work = preloaded(bench, values, 1, 1)
     predictions = f"{work.topic}_answers"
     drain.create_topics(bench.cluster, work.topic, predictions, 1)
-    where = ["--request-topic", work.topic, "--prediction-topic", predictions, "--group", predictions]
     marks: dict[str, float] = {}
     with _Arrival(bench.cluster, predictions) as arrival:
         start = time.perf_counter()
-        every = [*options, *where, *delivery_options(delivery, 0)]
+        every = [*options, *topic_options(work.topic, predictions), *delivery_options(delivery, 0)]
         with App(bench.cluster, CLASSIFIER, *every, stderr=subprocess.PIPE) as app:
             reader = threading.Thread(target=_note, args=(app.process.stderr, marks))
             reader.start()

@@ -12,6 +12,7 @@ from bench import result, wire
 from bench.apps import broker_process, unwind_on_sigterm
 from bench.ceiling import batches, ceiling
 from bench.errors import AppError
+from bench.grid import Grid
 from bench.group import (
     CLASSIFIER,
     COUNTS,
@@ -27,7 +28,7 @@ from bench.group import (
     preloaded,
 )
 from bench.latency import MODEL
-from bench.spread import shown, spread, spreads
+from bench.spread import Spread, shown, spread, spreads
 from edge import cli
 from edge.classifier import delivery_option
 from edge.cluster import Cluster
@@ -96,11 +97,12 @@ def main(
         "max_batch": max_batch,
         "options": list(options),
         "own_broker": cluster is None,
+        "client": cli.chosen_client() if cluster is None else cluster.client,
     }
     with broker_process(cluster, REBALANCE) as (measured, kafka):
         bench = Bench(measured, kafka, timeout)
         results = measure(bench, served, loaded, chosen, max_batch, delivery, requests, processes, rounds)
-    click.echo(table(results))
+    click.echo(grid(results).text())
     result.write(output, result.document("throughput", configuration, results))
     if lost := sum(row["lost"] for row in results["runs"]):
         raise AppError(f"{lost} requests were not answered within {timeout:g} s")
@@ -170,7 +172,9 @@ def summary(runs: Sequence[Row], limits: Sequence[Row], max_batch: int) -> dict[
         ],
         "ratios": {
             "one_process_to_echo": _ratio(groups[0], echoes),
+            "one_process_to_echo_by_cpu": _ratio_by_cpu(groups[0], echoes),
             "one_process_to_ceiling": {"batch": at_most[0]["batch"], **(_ratio(groups[0], at_most) or {})},
+            "one_process_to_ceiling_by_cpu": _ratio_by_cpu(groups[0], at_most),
             "processes_to_one": [
                 {"processes": count, **(_ratio(rows, groups[0]) or {})}
                 for count, rows in zip(counts[1:], groups[1:], strict=True)
@@ -183,9 +187,17 @@ def _come_to(rows: Sequence[Row]) -> dict[str, Any]:
     return {**spreads(rows, MEASURES), **{name: sum(row[name] for row in rows) for name in COUNTS}}
 
 
-def _ratio(above: Sequence[Row], below: Sequence[Row]) -> dict[str, float] | None:
+def _ratio(above: Sequence[Row], below: Sequence[Row]) -> Spread | None:
     rates = {row["round"]: row["images_per_s"] for row in below}
     found = [row["images_per_s"] / rates[row["round"]] for row in above if rates.get(row["round"])]
+    return spread(found) if found else None
+
+
+def _ratio_by_cpu(above: Sequence[Row], below: Sequence[Row]) -> Spread | None:
+    """What the ratio of the rates would be if CPU were all that there is: others on the machine disturb it less."""
+    costs = {row["round"]: row.get("cpu_s_per_1000") for row in below}
+    both = [(row.get("cpu_s_per_1000"), costs.get(row["round"])) for row in above]
+    found = [other / own for own, other in both if own and other]
     return spread(found) if found else None
 
 
@@ -201,26 +213,30 @@ def _wire(bench: Bench, work: Work, runs: Sequence[Row], writing: Sequence[Row])
     return found
 
 
-def table(results: Mapping[str, Any]) -> str:
+def grid(results: Mapping[str, Any]) -> Grid:
     """The result for people."""
-    lines = [f"{'':22}{'images/s':>26}{'CPU s/1,000':>26}{'RSS, MB':>10}{'lost':>6}{'twice':>7}"]
     rows = [(f"classifiers: {row['processes']}", row) for row in results["classifier"]]
-    for name, row in [*rows, ("echo, no model: 1", results["echo"])]:
-        memory = row["rss_peak_bytes"]["high"] / 1e6
-        lines.append(f"{name:22}{_pair(row)}{memory:>10.0f}{row['lost']:>6}{row['duplicated']:>7}")
-    lines += [f"{'onnxruntime, batch ' + str(row['batch']):22}{_pair(row)}" for row in results["ceiling"]]
+    rows += [("echo, no model: 1", results["echo"])]
+    rows += [(f"onnxruntime alone, batch {row['batch']}", row) for row in results["ceiling"]]
     ratios = results["ratios"]
     limit = ratios["one_process_to_ceiling"]
-    lines += [
-        f"one process to our echo: {shown(ratios['one_process_to_echo'], 2)}",
-        f"one process to onnxruntime alone at batch {limit['batch']}: {shown(limit, 2)}",
-        *(f"{row['processes']} processes to one: {shown(row, 2)}" for row in ratios["processes_to_one"]),
-    ]
-    return "\n".join(lines)
+    return Grid(
+        ["", "images/s", "CPU s/1,000", "RSS, MB", "lost", "twice"],
+        [_line(name, row) for name, row in rows],
+        [
+            f"one process to our echo: {shown(ratios['one_process_to_echo'], 2)}"
+            f"; by CPU: {shown(ratios['one_process_to_echo_by_cpu'], 2)}",
+            f"one process to onnxruntime alone at batch {limit['batch']}: {shown(limit, 2)}"
+            f"; by CPU: {shown(ratios['one_process_to_ceiling_by_cpu'], 2)}",
+            *(f"{row['processes']} processes to one: {shown(row, 2)}" for row in ratios["processes_to_one"]),
+        ],
+    )
 
 
-def _pair(row: Mapping[str, Any]) -> str:
-    return f"{shown(row.get('images_per_s')):>26}{shown(row.get('cpu_s_per_1000'), 4):>26}"
+def _line(name: str, row: Mapping[str, Any]) -> list[str]:
+    memory = f"{row['rss_peak_bytes']['high'] / 1e6:.0f}" if "rss_peak_bytes" in row else ""
+    rates = [shown(row.get("images_per_s")), shown(row.get("cpu_s_per_1000"), 4)]
+    return [name, *rates, memory, *(str(row.get(count, "")) for count in COUNTS)]
 
 
 if __name__ == "__main__":

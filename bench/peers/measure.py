@@ -16,12 +16,13 @@ from confluent_kafka.admin import AdminClient
 from bench import drain
 from bench.apps import App
 from bench.drain import Drained, Finish
-from bench.driver import Driver, Topics, connection_options
+from bench.driver import Driver, Topics
 from bench.errors import AppError
 from bench.peers.process import Process
 from bench.peers.systems import DRAIN, LATENCY, System, Task
 from bench.usage import usage
 from edge.cluster import Cluster
+from edge.confluent_options import connection_options
 from edge.images import Images
 
 GRACE_S = 10.0

@@ -101,13 +101,15 @@ def test_answers_may_carry_the_id_in_their_own_way(kafka: LocalKafka, topic: str
     driver.close()
 
 
-def test_a_process_that_has_ended_is_not_waited_for(kafka: LocalKafka, topic: str, samples: Images) -> None:
+def test_who_does_not_answer_is_not_asked_on_and_on(kafka: LocalKafka, topic: str, samples: Images) -> None:
     with Cluster(kafka.bootstrap_servers).connect() as pubsub:
         pubsub.create_topic(f"{topic}-silent")
     driver = Driver(Cluster(kafka.bootstrap_servers), Topics(topic, f"{topic}-silent"), samples)
     driver.start()
     with pytest.raises(AppError, match="it has ended"):
         driver.warm_up(Ended(), 100, 1)
+    trace = driver.run_single_stream(1, 10, 0.1)
+    assert (len(trace.answers), trace.missing) == (1, 1)
     driver.close()
 
 
@@ -121,3 +123,13 @@ def test_the_loopback_says_what_the_driver_can_do(kafka: LocalKafka, tmp_path: P
     assert found["most_sent_per_s"] >= found["most_received_per_s"] > 0
     assert 0 < found["latency_ms"]["p50"] <= found["latency_ms"]["max"]
     assert "0 lost" in ended.lines[-2]
+
+
+def test_a_topic_that_does_not_come_is_named(
+    kafka: LocalKafka, samples: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.offsets.TIMEOUT_S", 0.5)
+    driver = Driver(Cluster(kafka.bootstrap_servers), Topics("no-such-topic", "no-such-topic"), samples)
+    with pytest.raises(AppError, match="'no-such-topic' cannot be looked at: "):
+        driver.start()
+    driver.close()

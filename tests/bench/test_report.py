@@ -12,6 +12,7 @@ from hdrh.histogram import HdrHistogram
 
 from bench import report, result
 from bench.compare import compare, leaves, text
+from bench.markdown import written
 from bench.spread import spread
 
 ROWS = [
@@ -125,6 +126,9 @@ def test_the_page_is_whole_and_fetches_nothing(tmp_path: Path) -> None:
 
 def test_what_is_not_known_is_shown_and_nothing_is_executed(tmp_path: Path) -> None:
     evil = "<script>alert(1)</script>"
+    evil_peer = {"title": f"{evil} $\\frac{{$", "kind": "peer", "images_per_s": 1.0}
+    _, html = run(tmp_path, document("peers", {"systems": [evil_peer]}))
+    assert "script" not in Page(html).tags
     results = {"new": [{"name": evil, "deep": {"er": [1, 2]}}], evil: {"x": None}, "empty": [], "note": "y" * 500}
     _, html = run(tmp_path, {**document("unheard of", results, model=evil), "extra": {"key": "seen"}})
     page = Page(html)
@@ -166,6 +170,11 @@ def test_items_of_a_list_go_by_what_tells_them_apart() -> None:
         ("[1]", "no result of this bench"),
         ('{"schema": 1}', "'benchmark' is missing"),
         ('{"schema": 1, "benchmark": "throughput", "results": {}, "configuration": {}}', "cannot be drawn"),
+        (
+            '{"schema": 1, "benchmark": "throughput", "results": {"classifier": [], "echo": {"images_per_s": "x"}, '
+            '"ceiling": []}, "configuration": {}}',
+            "cannot be drawn",
+        ),
         ('{"schema": 2, "benchmark": "x", "results": {}, "configuration": {}}', "schema is not 1"),
     ],
 )
@@ -187,3 +196,29 @@ def test_a_comparison_needs_a_result_of_the_same_kind(tmp_path: Path) -> None:
     ended = CliRunner().invoke(report.main, options)
     assert ended.exit_code == 65
     assert "none of the results is one of x" in ended.output
+
+
+def test_tables_are_written_into_a_document_and_can_be_written_again(tmp_path: Path) -> None:
+    text = "before\n<!-- bench:a -->\nold\n<!-- /bench -->\n<!-- bench:b -->\n<!-- /bench -->\nafter\n"
+    peers = document("peers", {"systems": [{"title": "Quix", "kind": "peer", "images_per_s": spread([5000])}]})
+    for _ in range(2):
+        text = written(written(text, "a", peers), "b", latency())
+    lines = text.splitlines()
+    assert [lines.count(line) for line in ("before", "after", "| Quix |  |  | 5,000 |  |  |  |")] == [1, 1, 1]
+    assert "| classifier | 5 | 10 |" in lines
+    assert "old" not in lines
+    assert all(word in text for word in ("python -m bench.peers", "Apache Kafka", "commit abc, 2026-11-24"))
+    path = tmp_path / "performance.md"
+    path.write_text("<!-- bench:0 -->\n<!-- /bench -->\n")
+    run(tmp_path, document("unheard of", {"models": [{"name": "int8", "size": 1}]}), options=("--markdown", str(path)))
+    assert "| int8 | 1 |" in path.read_text().splitlines()
+
+
+def test_a_document_without_a_place_for_a_result_is_left_alone(tmp_path: Path) -> None:
+    path, one = tmp_path / "performance.md", tmp_path / "one.json"
+    path.write_text("nothing here")
+    one.write_text(json.dumps(document("x", {})))
+    ended = CliRunner().invoke(report.main, [str(one), "-o", str(tmp_path / "r.html"), "--markdown", str(path)])
+    assert ended.exit_code == 65
+    assert "<!-- bench:one -->" in ended.output
+    assert path.read_text() == "nothing here"
