@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import numpy as np
 import numpy.typing as npt
-from confluent_kafka import Message
+from confluent_kafka import KafkaException, Message
 from confluent_kafka.admin import AdminClient
 
 from bench import drain
@@ -148,10 +149,17 @@ def _topics(cluster: Cluster) -> Iterator[Topics]:
     try:
         yield topics
     finally:
-        # 3 of syslog: it would tell that it ends.
-        admin = AdminClient({**connection_options(cluster), "log_level": 3})
-        for deleted in admin.delete_topics([topics.requests, topics.predictions]).values():
+        _delete(cluster, topics)
+
+
+def _delete(cluster: Cluster, topics: Topics) -> None:
+    # 3 of syslog: it would tell that it ends.
+    admin = AdminClient({**connection_options(cluster), "log_level": 3})
+    for name, deleted in admin.delete_topics([topics.requests, topics.predictions]).items():
+        try:
             deleted.result(TOPIC_TIMEOUT_S)
+        except KafkaException as error:
+            click.echo(f"the topic {name} is left behind: {error.args[0]}", err=True)
 
 
 def _preload(bench: Bench, system: System, topics: Topics, requests: int) -> None:
