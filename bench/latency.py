@@ -1,43 +1,108 @@
-"""End-to-end latency through Kafka at a given rate: `python -m bench.latency`."""
+"""End-to-end latency through Kafka: `python -m bench.latency`.
 
-import json
-import os
-import platform
-import uuid
-from datetime import UTC, datetime
-from importlib.metadata import version
+The result is a document of `bench.result`. PCT stands for {"p50", "p90", "p99", "p99.9", "max"} in milliseconds, each
+only where there are samples enough for it. `ratio_to_echo` is empty without floors.
+
+fixed-rate, single-stream: {"ratio_to_echo": {"p50", "p90", …, "rounds_p50": [one a round]}, "systems": {NAME:
+    {"sent", "received", "lost", "duplicated", "late", "latency_ms": PCT, "latency_from_actual_send_ms": PCT,
+    "sender_lag_ms": PCT, "stages_ms": {STAGE: PCT} or {}, "staged": requests that the stages are of,
+    "histogram": HdrHistogram V2 of microseconds in base64, "rounds": [counts and "latency_ms" of each]}}}
+server: {"ratio_to_echo": {"rate"}, "systems": {NAME: {"rate_per_s": highest that kept the bound, "failed_rate_per_s":
+    lowest that did not, or null, "latency_ms": PCT, "histogram", "steps": [{"rate_per_s", "is_kept", "is_cut",
+    "planned", counts, "latency_ms": PCT, "sender_lag_ms": PCT, "histogram"}]}}}
+offline: {"ratio_to_echo": {"images_per_s"}, "systems": {NAME: {"requests", "answered", "lost", "duplicated",
+    "images_per_s": the rounds' median, "rounds": [{the same, "seconds"}]}}}
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from bench import schedule, statistics
-from bench.apps import App, broker, unwind_on_sigterm
-from bench.driver import Driver, Topics, Trace
+from bench import result, table
+from bench.apps import broker, unwind_on_sigterm
+from bench.scenarios import fixed_rate, offline, server, single_stream
+from bench.scenarios.conditions import Conditions
+from bench.schedule import SCHEDULES
+from bench.systems import System, systems
 from edge import cli
-from edge.classifier import EXACTLY_ONCE, delivery_option
+from edge.classifier import delivery_option
 from edge.cluster import Cluster
-from edge.codec import REQUEST_TOPIC_CONFIG
-from edge.images import load_images
+from edge.images import Images, load_images
 from edge.model import load_model
 from edge.query import SAMPLES
 
 MODEL = Path("samples/lenet.onnx")
-VERSIONS = ("kafka-python", "confluent-kafka", "onnxruntime", "numpy")
+DURATION_S, STEP_S = 20.0, 4.0
+
+Measure = Callable[[Cluster, Sequence[System], Images, Conditions], dict[str, Any]]
+SCENARIOS: Mapping[str, tuple[Measure, Callable[[Mapping[str, Any]], str]]] = {
+    "fixed-rate": (fixed_rate.measure, table.latencies),
+    "single-stream": (single_stream.measure, table.latencies),
+    "server": (server.measure, table.rates),
+    "offline": (offline.measure, table.drains),
+}
+"""By name: how to measure, and how to show what was found."""
 
 
-@click.command(epilog="Example: python -m bench.latency --rate 100 --duration 20")
-@click.option("--rate", type=cli.Finite(min=1), default=100.0, show_default=True, help="Requests a second.")
-@click.option("--duration", type=cli.Finite(min=1), default=20.0, show_default=True, help="Seconds measured.")
+@click.command(
+    epilog="Example: python -m bench.latency --rate 100 --duration 20 -- --max-batch 8",
+)
+@click.option(
+    "--scenario",
+    type=click.Choice(list(SCENARIOS)),
+    default="fixed-rate",
+    show_default=True,
+    help="single-stream sends one request at a time; server looks for the highest rate whose p99 stays within "
+    "--bound; offline drains a topic that was filled before.",
+)
+@click.option(
+    "--rate", type=cli.Finite(min=1), default=100.0, show_default=True, help="Requests a second; server starts with it."
+)
+@click.option(
+    "--schedule",
+    type=click.Choice(list(SCHEDULES)),
+    default="poisson",
+    show_default=True,
+    help="How requests are spaced.",
+)
+@click.option(
+    "--duration",
+    type=cli.Finite(min=1),
+    help=f"Seconds measured of each system; for server, of a step.  [default: {DURATION_S:g}; server: {STEP_S:g}]",
+)
+@click.option(
+    "--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="In so many parts, systems taking turns."
+)
 @click.option("--warm-up", type=cli.Finite(min=0), default=3.0, show_default=True, help="Seconds not measured.")
 @click.option(
     "--grace",
     type=cli.Finite(min=0),
     default=10.0,
     show_default=True,
-    help="Seconds after the last request in which its prediction still counts.",
+    help="Seconds after the last request in which an answer still counts.",
+)
+@click.option(
+    "--late-after",
+    type=cli.Finite(min=0),
+    default=100.0,
+    show_default=True,
+    help="Milliseconds after which it counts as late.",
+)
+@click.option(
+    "--bound", type=cli.Finite(min=0.1), default=20.0, show_default=True, help="For server: milliseconds for the p99."
+)
+@click.option(
+    "--requests", type=click.IntRange(min=100), default=20_000, show_default=True, help="For offline: how many."
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the schedule.")
+@click.option(
+    "--floors/--no-floors",
+    default=True,
+    show_default=True,
+    help="Measure the loop without a model and the bare client, too.",
+)
 @cli.option("MODEL", "--model", type=click.Path(path_type=Path), default=MODEL, help="The .onnx file to serve.")
 @click.option(
     "--images",
@@ -46,132 +111,60 @@ VERSIONS = ("kafka-python", "confluent-kafka", "onnxruntime", "numpy")
     show_default=True,
     help="The images to send: .npz or IDX.",
 )
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("latency.json"),
-    show_default=True,
-    help="Where the result goes as JSON.",
-)
+@result.output_option("latency.json")
 @delivery_option
 @cli.cluster_or_own
 @cli.verbose
+@click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[-- CLASSIFIER_OPTIONS]")
 def main(
+    scenario: str,
     rate: float,
-    duration: float,
+    schedule: str,
+    duration: float | None,
+    rounds: int,
     warm_up: float,
     grace: float,
+    late_after: float,
+    bound: float,
+    requests: int,
     seed: int,
+    floors: bool,
     model: Path,
     images: Path,
     output: Path,
     delivery: str,
     cluster: Cluster | None,
+    options: tuple[str, ...],
 ) -> None:
     """Measure the time from a request's intended sending to its prediction's arrival.
 
-    Real images are sent to a classifier process on a Poisson schedule that is fixed before the run, so that a slow
-    classifier does not slow the questions down and hide its slowness.
+    Real images are sent to a classifier process on a schedule that is fixed before the run, so that a slow classifier
+    does not slow the questions down and hide its slowness. The same is done to its loop without a model (echo), and to
+    a bare loop of the same Kafka client; what follows `--` goes to the classifier and its echo. On a cluster that is
+    named, the topics bench_… remain.
     """
-    if not output.absolute().parent.is_dir():
-        raise click.BadParameter(f"there is no folder {output.absolute().parent}", param_hint="--output")
     unwind_on_sigterm()
     sent = load_images(images)
-    load_model(model)
-    run = uuid.uuid4().hex[:8]
-    topics = Topics(f"bench_request_{run}", f"bench_prediction_{run}")
-    due = schedule.poisson(rate, duration, seed)
+    sha256 = load_model(model).sha256
+    length_s = duration or (STEP_S if scenario == "server" else DURATION_S)
+    conditions = Conditions(rate, schedule, length_s, warm_up, grace, late_after, bound, requests, rounds, seed)
+    measure, show = SCENARIOS[scenario]
     with broker(cluster) as measured:
-        _create(measured, topics)
-        driver = Driver(measured, topics, sent)
-        driver.start()
-        with App(measured, "edge.classifier", *_options(topics, model, run, delivery)) as classifier:
-            driver.warm_up(classifier, rate, warm_up)
-            click.echo(f"measuring {len(due)} requests in {duration:g} s …", err=True)
-            trace = driver.run(due, grace)
-            classifier.check()
-        driver.close()
-    report = {**summary(trace), **_conditions(rate, duration, seed, model, delivery)}
-    click.echo(table(report))
-    output.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")
-    click.echo(f"JSON: {output}")
-
-
-def summary(trace: Trace) -> dict[str, Any]:
-    """Counts, and latencies in milliseconds, of a run."""
-    answered = trace.answers > 0
-    intended_ms = (trace.received_s - trace.intended_s)[answered] * 1000
-    sent_ms = (trace.received_s - trace.sent_s)[answered] * 1000
-    return {
-        "sent": len(trace.intended_s),
-        "received": int(answered.sum()),
-        "lost": int((~answered).sum()),
-        "duplicated": int((trace.answers > 1).sum()),
-        "latency_ms": statistics.percentiles(intended_ms),
-        "latency_from_actual_send_ms": statistics.percentiles(sent_ms),
-        "sender_lag_ms": statistics.percentiles((trace.sent_s - trace.intended_s) * 1000),
-    }
-
-
-def table(report: dict[str, Any]) -> str:
-    """The report for people."""
-    rows = [
-        ("latency_ms", "latency, ms"),
-        ("latency_from_actual_send_ms", "  from actual send"),
-        ("sender_lag_ms", "sender's lag, ms"),
-    ]
-    names = [*statistics.SAMPLES_NEEDED, "max"]
-    lines = [
-        f"{report['delivery']}, rate {report['rate_per_s']:g}/s for {report['duration_s']:g} s: sent {report['sent']}, "
-        f"received {report['received']}, lost {report['lost']}, duplicated {report['duplicated']}",
-        f"{'':18}" + "".join(f"{name:>9}" for name in names),
-    ]
-    for key, title in rows:
-        cells = [f"{report[key][name]:9.2f}" if name in report[key] else f"{'-':>9}" for name in names]
-        lines.append(f"{title:18}" + "".join(cells))
-    missing = [
-        f"{name} needs {count:,}"
-        for name, count in statistics.SAMPLES_NEEDED.items()
-        if name not in report["latency_ms"]
-    ]
-    return "\n".join([*lines, *([f"- too few samples: {', '.join(missing)}"] if missing else [])])
-
-
-def _create(cluster: Cluster, topics: Topics) -> None:
-    with cluster.connect() as pubsub:
-        pubsub.create_topic(topics.requests, 1, REQUEST_TOPIC_CONFIG, "WRITE")
-        pubsub.create_topic(topics.predictions, right="READ")
-
-
-def _options(topics: Topics, model: Path, run: str, delivery: str) -> list[str]:
-    return [
-        "--model",
-        str(model.resolve()),
-        "--group",
-        f"bench-{run}",
-        "--request-topic",
-        topics.requests,
-        "--prediction-topic",
-        topics.predictions,
-        "--delivery",
-        delivery,
-        *(["--instance-id", f"bench-{run}"] if delivery == EXACTLY_ONCE else []),
-    ]
-
-
-def _conditions(rate: float, duration: float, seed: int, model: Path, delivery: str) -> dict[str, Any]:
-    return {
-        "rate_per_s": rate,
-        "duration_s": duration,
-        "schedule": "poisson",
-        "seed": seed,
+        results = measure(measured, systems(model, delivery, options, floors), sent, conditions)
+    configuration = {
+        "scenario": scenario,
+        **vars(conditions),
+        "floors": floors,
         "model": model.name,
+        "model_sha256": sha256,
+        "images": images.name,
         "delivery": delivery,
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {"system": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()},
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in VERSIONS},
+        "options": list(options),
+        "own_broker": cluster is None,
     }
+    click.echo(f"{scenario}, {delivery}" + (f", {' '.join(options)}" if options else ""))
+    click.echo(show(results))
+    result.write(output, result.document("latency", configuration, results))
 
 
 if __name__ == "__main__":

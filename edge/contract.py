@@ -22,6 +22,7 @@ METADATA_KEY = "contract"
 FORMAT = 1
 DTYPES = ("uint8", "float32")
 LAYOUTS = ("HWC", "CHW", "")
+PRECISIONS = ("float32", "int8", "float16")
 MAX_RANK = 4
 MAX_INPUT_BYTES = 64 * 1024 * 1024
 MAX_LABELS = 100_000
@@ -130,6 +131,11 @@ def _contract(document: Mapping[str, Any]) -> Contract:
     layout = _field(inputs, "layout", str, "")
     if layout not in LAYOUTS:
         raise BadModelError(f"the contract's input.layout is {reprlib.repr(layout)}; it must be HWC, CHW or absent")
+    precision = _field(document, "precision", str, "float32")
+    if precision not in PRECISIONS:
+        raise BadModelError(
+            f"the contract's precision is {reprlib.repr(precision)}; it must be {', '.join(PRECISIONS)} or absent"
+        )
     labels = _labels(_field(document, "labels", list))
     accuracy = document.get("test_accuracy")
     if accuracy is not None and not (_is_number(accuracy) and 0 <= accuracy <= 1):
@@ -147,7 +153,7 @@ def _contract(document: Mapping[str, Any]) -> Contract:
         version=_field(document, "version", str, ""),
         run=_field(document, "run", str, ""),
         dataset=_field(document, "dataset", str, ""),
-        precision=_field(document, "precision", str, "float32"),
+        precision=precision,
         test_accuracy=None if accuracy is None else float(accuracy),
         created=_field(document, "created", str, ""),
         golden=tuple(_golden(g, dtype, shape, len(labels)) for g in _field(document, "golden", list, [])),

@@ -58,7 +58,7 @@ class KafkaClient:
         self._broker_wait_s = broker_wait_s
         self._servers = [server.strip() for server in bootstrap_servers.split(",")]
         self._security = security or Security()
-        self._options = {**_CONNECTION, **_security_options(self._security)}
+        self._options = {**_CONNECTION, **security_options(self._security)}
         self._instance_id = instance_id
         self._stop = stop or threading.Event()
         self._wait_for_broker(broker_wait_s)
@@ -224,7 +224,7 @@ def _compare_config(admin: Any, name: str, config: Mapping[str, str]) -> None:
             log.warning("the topic %r was made elsewhere, with %s=%s; %s is advised", name, key, value, wanted)
 
 
-def _security_options(security: Security) -> dict[str, Any]:
+def security_options(security: Security) -> dict[str, Any]:
     """What kafka-python calls these; it takes the password in clear."""
     options: dict[str, Any] = {"security_protocol": security.protocol, "ssl_context": security.ssl_context}
     if security.is_sasl and security.password is not None:

@@ -8,8 +8,8 @@ from typing import Any
 import kafka
 import kafka.errors
 
+from edge.ahead import Ahead
 from edge.errors import BrokerUnavailableError, ConfigurationError, EdgeError, is_fatal
-from edge.kafka_ahead import Ahead
 from edge.kafka_errors import translate
 from edge.kafka_listener import Listener
 from edge.kafka_member import Member

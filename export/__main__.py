@@ -1,23 +1,30 @@
 """`python -m export` turns a run into a gated `model.onnx`; `python -m export evaluate` scores an ONNX file."""
 
-import hashlib
-import json
 import os
 import sys
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
+from click.core import ParameterSource
 
-from edge.errors import BadDataError, ConfigurationError
+from edge.contract import PRECISIONS, Contract
+from edge.errors import ConfigurationError
 from edge.model import load_model, load_model_bytes
-from export import parity
-from export.runs import Run, matched, newest_run, predictions_of, read_predictions, read_run, read_samples
-
-LEAST_RECORDED_AGREEMENT = 0.99
-"""Below it the SavedModel is not the model that the run evaluated; a GPU's rounding moves one image in a thousand."""
+from export import parity, report
+from export.runs import (
+    Run,
+    Samples,
+    matched,
+    newest_run,
+    predictions_of,
+    read_predictions,
+    read_run,
+    read_samples,
+    read_training,
+)
 
 RUNS = click.option(
     "--runs",
@@ -48,7 +55,8 @@ def main() -> None:
     """Convert a run's model to ONNX, and write it only if it answers every test image as TensorFlow does.
 
     RUN is a run directory of `python -m training`, by default the newest complete one. The result of the
-    comparison stands beside the model, as `model.parity.json`.
+    comparison stands beside the model, as `model.parity.json`. A model in int8 or float16 is smaller, and not always
+    faster (`python -m bench.precision` measures it); it is written only if it is right about as often as TensorFlow.
     """
 
 
@@ -69,10 +77,36 @@ def main() -> None:
     type=click.FloatRange(0, 1),
     default=1e-5,
     show_default=True,
-    help="Largest difference of a probability from TensorFlow's.",
+    help="Largest difference of a probability from TensorFlow's, for float32.",
 )
-def run(run: Path | None, output: Path, runs: Path, opset: int, tolerance: float) -> None:
+@click.option(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    default=PRECISIONS[0],
+    show_default=True,
+    help="Of weights and activations; int8 is calibrated on training images of the run.",
+)
+@click.option(
+    "--max-accuracy-loss",
+    type=click.FloatRange(0, 1),
+    default=0.005,
+    show_default=True,
+    help="What int8 or float16 may be right less often than TensorFlow; 0.005 is half a percentage point.",
+)
+@click.pass_context
+def run(
+    context: click.Context,
+    run: Path | None,
+    output: Path,
+    runs: Path,
+    opset: int,
+    tolerance: float,
+    precision: str,
+    max_accuracy_loss: float,
+) -> None:
     """Convert, compare, write."""
+    is_reduced = precision != PRECISIONS[0]
+    _refuse_contradiction(context, "tolerance" if is_reduced else "max_accuracy_loss", precision)
     if not output.parent.is_dir() or not os.access(output.parent, os.W_OK):
         raise ConfigurationError(
             f"{output} cannot be written: {output.parent} is not a directory that you may write to"
@@ -84,15 +118,18 @@ def run(run: Path | None, output: Path, runs: Path, opset: int, tolerance: float
     saved_model = convert.load_saved_model(source.saved_model)
     contract = convert.describe(source, saved_model)
     samples = matched(samples, contract, source.predictions)
-    data = convert.with_golden(convert.to_onnx(saved_model, source.architecture, opset), contract, source.golden)
+    proto = convert.to_onnx(saved_model, source.architecture, opset)
+    if is_reduced:
+        proto, contract = _reduce(convert, proto, contract, precision, source, samples)
+    data = convert.with_golden(proto, contract, source.golden)
     model = load_model_bytes(data, str(output))
-    click.echo(f"converted to opset {opset}: {len(data):,} bytes", err=True)
+    click.echo(f"converted to opset {opset}, {precision}: {len(data):,} bytes", err=True)
+    tolerance, allowed = (0.0, max_accuracy_loss) if is_reduced else (tolerance, None)
     with _progress(2 * len(parity.BATCHES) * len(samples.label), "comparing with TensorFlow") as bar:
-        verdict = parity.compare(saved_model.infer, model.infer, samples, tolerance, bar.update)
-    _print_parity(verdict)
-    _refuse(verdict, output)
-    report = _report(verdict, data, output, source, convert.versions())
-    write_pair(output, data, report)
+        verdict = parity.compare(saved_model.infer, model.infer, samples, tolerance, allowed, bar.update)
+    report.show(verdict)
+    report.refuse(verdict, output, precision)
+    report.write(output, data, report.document(verdict, data, output, source, precision, convert.versions()))
     click.echo(str(output))
 
 
@@ -119,30 +156,8 @@ def evaluate(model: Path, data: Path | None, runs: Path) -> None:
         of_class = right[samples.label == number]
         share = f"{of_class.mean():.4f}" if len(of_class) else "     -"
         click.echo(f"{label:<{width}}  {share}  of {len(of_class)}")
+    click.echo(f"precision {contract.precision}")
     click.echo(f"accuracy {right.mean():.4f}: {right.sum()} of {len(right)} images")
-
-
-def write_pair(output: Path, data: bytes, report: str) -> None:
-    """Put the model and its parity file in place; each is whole or untouched, whatever happens.
-
-    Raises: ConfigurationError if they cannot be written.
-    """
-    contents = {output.with_name(f"{output.stem}.parity.json"): report.encode(), output: data}
-    temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in contents}
-    try:
-        # Both are on the disk before either replaces anything: a full disk leaves the old pair.
-        for path, content in contents.items():
-            with temporary[path].open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        for path, written in temporary.items():
-            written.replace(path)
-    except OSError as error:
-        raise ConfigurationError(f"{output} cannot be written ({error.strerror}); nothing was changed") from None
-    finally:
-        for written in temporary.values():
-            written.unlink(missing_ok=True)
 
 
 def _convert() -> Any:
@@ -154,46 +169,31 @@ def _convert() -> Any:
     return convert
 
 
+def _refuse_contradiction(context: click.Context, option: str, precision: str) -> None:
+    if context.get_parameter_source(option) != ParameterSource.DEFAULT:
+        raise click.UsageError(
+            f"--{option.replace('_', '-')} contradicts --precision {precision}: float32 has to answer as TensorFlow "
+            "does, within --tolerance; int8 and float16 may lose --max-accuracy-loss"
+        )
+
+
+def _reduce(convert: Any, proto: Any, contract: Contract, precision: str, source: Run, samples: Samples) -> Any:
+    """The model in `precision`, and its contract with its own accuracy on the test images."""
+    from export.precision import CALIBRATION_IMAGES, halve, quantise  # noqa: PLC0415
+
+    if precision == "int8":
+        training = matched(read_training(source, CALIBRATION_IMAGES), contract, source.training_images)
+        click.echo(f"calibrating on {len(training.label)} training images", err=True)
+        proto = quantise(proto, training.image)
+    else:
+        proto = halve(proto)
+    model = load_model_bytes(convert.embed(proto, replace(contract, precision=precision)), contract.name)
+    accuracy = parity.accuracy(parity.predict(model.infer, samples.image, parity.BATCHES[-1]), samples.label)
+    return proto, replace(contract, precision=precision, test_accuracy=accuracy)
+
+
 def _progress(length: int, label: str) -> Any:
     return click.progressbar(length=length, label=label, file=sys.stderr)
-
-
-def _print_parity(verdict: parity.Parity) -> None:
-    for b in verdict.batches:
-        click.echo(
-            f"batch {b.batch}: {b.images} images, largest difference {b.max_difference:.2g}, "
-            f"class agreement {b.agreement:.4%}, ties {b.ties} ({b.excepted} excepted)"
-        )
-    click.echo(f"accuracy of the ONNX model: {verdict.accuracy:.4f}")
-
-
-def _refuse(verdict: parity.Parity, output: Path) -> None:
-    if not verdict.passed:
-        for difference in verdict.worst:
-            click.echo(str(difference), err=True)
-        raise parity.ParityError(
-            f"the ONNX model answers otherwise than the SavedModel (tolerance {verdict.tolerance:g}), so {output} "
-            "was not written; the worst images stand above"
-        )
-    recorded = verdict.recorded_agreement
-    if recorded is not None and recorded < LEAST_RECORDED_AGREEMENT:
-        raise BadDataError(
-            f"the SavedModel agrees with only {recorded:.2%} of the run's recorded predictions, so it is not the model "
-            f"that the run evaluated, and {output} was not written; train again with `python -m training`"
-        )
-
-
-def _report(verdict: parity.Parity, data: bytes, output: Path, source: Run, versions: dict[str, str]) -> str:
-    document = {
-        "model": output.name,
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "run": source.name,
-        "run_test_accuracy": source.test_accuracy,
-        **verdict.to_dict(),
-        "versions": versions,
-        "exported": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    return json.dumps(document, indent=2, allow_nan=False) + "\n"
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from edge.contract import METADATA_KEY, Contract, Golden
 from edge.errors import BadDataError, BadModelError
 from edge.model import load_model_bytes
 from export.runs import Run
+from export.simplify import simplify
 from export.tidy import tidy
 
 ROUNDING = 1e-3
@@ -150,7 +151,7 @@ def to_onnx(model: SavedModel, name: str, opset: int) -> onnx.ModelProto:
         raise BadModelError(f"tf2onnx cannot convert the model to opset {opset} ({_first_line(error)})") from None
     # tf2onnx appends the commit it was built from, or "None".
     proto.producer_version = tf2onnx.__version__
-    return tidy(proto, name)
+    return tidy(simplify(proto), name)
 
 
 def embed(proto: onnx.ModelProto, contract: Contract) -> bytes:

@@ -62,6 +62,11 @@ class Run:
         return self.directory / "models" / "saved_model"
 
     @property
+    def training_images(self) -> Path:
+        """The images that the model was trained on."""
+        return self.directory / "predictions" / "train.npz"
+
+    @property
     def predictions(self) -> Path:
         """The test images with the probabilities that the run recorded for them."""
         return predictions_of(self.directory)
@@ -144,6 +149,16 @@ def read_predictions(run: Run) -> Samples:
             f"it must be floats of shape {shape}"
         )
     return replace(samples, probabilities=probabilities)
+
+
+def read_training(run: Run, count: int) -> Samples:
+    """Up to `count` of the run's training images, at equal distances.
+
+    Raises: BadDataError for a file that is missing or damaged.
+    """
+    samples = read_samples(run.training_images)
+    chosen = np.linspace(0, len(samples.label) - 1, min(count, len(samples.label))).astype(np.int64)
+    return Samples(samples.image[chosen], samples.label[chosen])
 
 
 def matched(samples: Samples, contract: Contract, path: Path) -> Samples:

@@ -64,6 +64,7 @@ BAD: dict[str, tuple[tuple[str, ...], Any, str]] = {
     "shape too large": (("input", "shape"), [2**20, 2**20], "may have"),
     "shape too deep": (("input", "shape"), [1] * 5, "up to 4"),
     "unknown layout": (("input", "layout"), "WHC", "input.layout"),
+    "unknown precision": (("precision",), "fp16", "it must be float32, int8, float16 or absent"),
     "no output": (("output",), None, "no 'output'"),
     "no labels": (("labels",), [], "'labels' is empty"),
     "labels of numbers": (("labels",), [1, 2], "labels must be strings"),

@@ -6,7 +6,7 @@ from typing import Any
 import kafka.errors
 import pytest
 
-from edge import kafka_ahead, kafka_member, kafka_source
+from edge import ahead, kafka_member, kafka_source
 from edge.errors import BrokerUnavailableError, ConfigurationError, EdgeError, FencedError, NotAuthorisedError
 from edge.kafka_source import KafkaSource
 from edge.records import Partition, Record
@@ -239,7 +239,7 @@ def test_an_error_that_does_not_pass_is_raised() -> None:
 @pytest.fixture
 def filled(monkeypatch: pytest.MonkeyPatch) -> Cluster:
     """Whose consumer has 100 records, and was polled just before."""
-    monkeypatch.setattr(kafka_ahead, "RECORDS", 32)
+    monkeypatch.setattr(ahead, "RECORDS", 32)
     cluster = Cluster()
     cluster.source.read(4, 0.0)
     cluster.consumers[0].records = [Record(Partition("topic", 0), offset, 0, None, b"", []) for offset in range(100)]
@@ -261,7 +261,7 @@ def test_what_was_polled_long_ago_is_polled_again_by_a_member_in_good_standing(
 ) -> None:
     (consumer,) = filled.consumers
     assert read(filled, 4) == [0, 1, 2, 3]
-    monkeypatch.setattr(kafka_ahead, "STALE_S", 0.0)
+    monkeypatch.setattr(ahead, "STALE_S", 0.0)
     consumer.records, consumer.rejoining = [], True
     assert read(filled, 4) == []
     assert (consumer.sought, consumer.rejoins_requested) == ({("topic", 0): 4}, 1)

@@ -124,6 +124,24 @@ def test_a_contract_that_contradicts_its_model_is_refused(name: str, tmp_path: P
     assert reason in raised.value.message
 
 
+@pytest.mark.parametrize(
+    ("precision", "change", "served"),
+    [("float32", 0.01, False), ("int8", 0.01, True), ("float16", 0.01, True), ("int8", 0.2, False)],
+)
+def test_fewer_bits_may_round_differently_on_another_processor(
+    precision: str, change: float, served: bool, tmp_path: Path
+) -> None:
+    # Towards the middle, so that each stays from 0 to 1.
+    golden = [dataclasses.replace(g, probabilities=g.probabilities * (1 - change) + change / 10) for g in OWN.golden]
+    contract = tmp_path / "contract.json"
+    contract.write_text(dataclasses.replace(OWN, precision=precision, golden=tuple(golden)).to_json())
+    if served:
+        assert load_model(LENET, contract).contract.precision == precision
+    else:
+        with pytest.raises(BadModelError, match="golden inputs otherwise than at export"):
+            load_model(LENET, contract)
+
+
 def test_a_contract_file_serves_a_model_that_carries_none(tmp_path: Path) -> None:
     contract = tmp_path / "contract.json"
     contract.write_text(json.dumps({**json.loads(OWN.to_json()), "name": "theirs"}))

@@ -76,6 +76,8 @@ def write_run(
     probabilities = serve(image)["probabilities"].numpy()
     (directory / "predictions").mkdir()
     np.savez(directory / "predictions" / "test.npz", image=image, label=label, probabilities=probabilities)
+    training = random.integers(0, 256, (count, *shape), dtype=np.uint8)
+    np.savez(directory / "predictions" / "train.npz", image=training, label=label)
     write_json(
         directory / "config.json",
         {

@@ -155,7 +155,7 @@ def test_every_image_is_compared_at_both_batch_sizes() -> None:
     rows = [[0.5, 0.3, 0.2]] * count
     reference, other = TableModel(rows), TableModel([*rows[:-1], [0.5, 0.29, 0.21]])
     done: list[int] = []
-    verdict = parity.compare(reference, other, table(count), 1e-5, done.append)
+    verdict = parity.compare(reference, other, table(count), 1e-5, advance=done.append)
     assert reference.batches == other.batches == [1] * count + [256, 256, 3]
     assert sum(done) == 4 * count
     assert not verdict.passed
