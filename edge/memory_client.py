@@ -78,6 +78,11 @@ class MemorySource:
         self._position += len(records)
         return records
 
+    @property
+    def is_ahead(self) -> bool:
+        """Whether there are more records."""
+        return self._position < len(self._client.topics[self._partition.topic])
+
     def commit(self, offsets: Mapping[Partition, int], on_done: OnDone) -> None:
         """Commit at once."""
         self.commit_now(offsets, 0.0)

@@ -75,6 +75,10 @@ class Source(Protocol):
     def read(self, max_records: int, timeout_s: float) -> list[Record]:
         """Up to `max_records` records, in order within each partition; empty when none came in time."""
 
+    @property
+    def is_ahead(self) -> bool:
+        """Whether the next `read` finds records without asking anybody, so that no partition can go meanwhile."""
+
     def commit(self, offsets: Mapping[Partition, int], on_done: OnDone) -> None:
         """Start to commit the next offset to read of each partition; a fatal failure is raised by `read`."""
 
