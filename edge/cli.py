@@ -18,6 +18,7 @@ import click
 
 from edge.cluster import Cluster, security_of
 from edge.errors import EXIT_INTERNAL
+from edge.pubsub import CLIENTS, KAFKA_PYTHON
 from edge.security import MECHANISMS, PROTOCOLS, Security
 
 log = logging.getLogger(__name__)
@@ -105,6 +106,13 @@ _CLUSTER_OPTIONS = (
         help="How long to wait for a broker at start.",
     ),
     option(
+        "CLIENT",
+        "--client",
+        type=click.Choice(CLIENTS),
+        default=KAFKA_PYTHON,
+        help="Library that talks to Kafka; confluent, which is faster, needs confluent-kafka.",
+    ),
+    option(
         "SECURITY_PROTOCOL",
         "--security-protocol",
         type=click.Choice(PROTOCOLS),
@@ -147,9 +155,15 @@ def cluster_or_own(command: Command) -> Callable[..., Any]:
     return _with_cluster(command, "Brokers to work on; without it, a local one is started.")
 
 
+def chosen_client() -> str:
+    """The client that the command was told to use, for one that starts a broker of its own."""
+    context = click.get_current_context(silent=True)
+    return KAFKA_PYTHON if context is None else str(context.params.get("client", KAFKA_PYTHON))
+
+
 def _with_cluster(command: Command, servers_help: str, **servers: Any) -> Callable[..., Any]:
     @functools.wraps(command)
-    def collapse(*args: Any, bootstrap_servers: str | None, broker_wait: float, **rest: Any) -> Any:
+    def collapse(*args: Any, bootstrap_servers: str | None, broker_wait: float, client: str, **rest: Any) -> Any:
         security = security_of(**{name: rest.pop(name) for name in inspect.signature(security_of).parameters})
         if bootstrap_servers is None:
             if security != Security():
@@ -157,7 +171,7 @@ def _with_cluster(command: Command, servers_help: str, **servers: Any) -> Callab
             return command(*args, cluster=None, **rest)
         if security.sends_password_in_clear:
             log.warning("the password goes over the network in clear: SASL_SSL or a SCRAM mechanism would protect it")
-        return command(*args, cluster=Cluster(bootstrap_servers, broker_wait, security), **rest)
+        return command(*args, cluster=Cluster(bootstrap_servers, broker_wait, security, client), **rest)
 
     named = option(
         "BOOTSTRAP_SERVERS",
@@ -202,7 +216,8 @@ def _set_up_logging(_: click.Context, __: click.Parameter, verbosity: int) -> No
     )
     logging.getLogger("edge").setLevel(logging.DEBUG if verbosity else logging.INFO)
     # kafka-python logs each attempt to reconnect, and whole values at DEBUG: never let it go below INFO.
-    logging.getLogger("kafka").setLevel(logging.INFO if verbosity > 1 else logging.CRITICAL)
+    for name in ("kafka", "librdkafka"):
+        logging.getLogger(name).setLevel(logging.INFO if verbosity > 1 else logging.CRITICAL + 1)
 
 
 def printable(text: str) -> str:

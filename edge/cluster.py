@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge.errors import ConfigurationError
-from edge.pubsub import PubSub, connect
+from edge.pubsub import KAFKA_PYTHON, PubSub, connect
 from edge.security import Secret, Security, read_secret
 
 
@@ -18,10 +18,11 @@ class Cluster:
     bootstrap_servers: str
     broker_wait_s: float = 30.0
     security: Security = field(default_factory=Security)
+    client: str = KAFKA_PYTHON
 
     def connect(self, stop: threading.Event | None = None, instance_id: str | None = None) -> PubSub:
         """As `pubsub.connect`."""
-        return connect(self.bootstrap_servers, instance_id, self.broker_wait_s, stop, self.security)
+        return connect(self.bootstrap_servers, instance_id, self.broker_wait_s, stop, self.security, self.client)
 
     def environment(self) -> dict[str, str]:
         """The variables that lead an app started from here to the same cluster; one of them may be a password."""
@@ -29,6 +30,7 @@ class Cluster:
         values: dict[str, object] = {
             "BOOTSTRAP_SERVERS": self.bootstrap_servers,
             "BROKER_WAIT": self.broker_wait_s,
+            "CLIENT": self.client,
             "SECURITY_PROTOCOL": security.protocol,
             "TLS_CA": security.ca and security.ca.absolute(),
             "TLS_CERTIFICATE": security.certificate and security.certificate.absolute(),
@@ -43,7 +45,7 @@ class Cluster:
 
 def without_cluster(environment: Mapping[str, str]) -> dict[str, str]:
     """An environment without what names or secures a cluster."""
-    own = ("EDGE_BOOTSTRAP_SERVERS", "EDGE_BROKER_WAIT", "EDGE_SECURITY_", "EDGE_TLS_", "EDGE_SASL_")
+    own = ("EDGE_BOOTSTRAP_SERVERS", "EDGE_BROKER_WAIT", "EDGE_CLIENT", "EDGE_SECURITY_", "EDGE_TLS_", "EDGE_SASL_")
     return {name: value for name, value in environment.items() if not name.startswith(own)}
 
 

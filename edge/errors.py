@@ -70,3 +70,8 @@ class StoppedError(EdgeError):
     def show(self, file: IO[str] | None = None) -> None:
         """Say so, without calling it an error."""
         click.echo(self.message, file, err=file is None)
+
+
+def missing_right(right: str, resource: str) -> str:
+    """What is said to a user who lacks a right."""
+    return f"this user needs {right} on the {resource}; ask whoever runs the broker to grant that"

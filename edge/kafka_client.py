@@ -2,7 +2,6 @@
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Generator, Mapping
 from functools import partial
 from typing import Any
@@ -10,24 +9,19 @@ from typing import Any
 import kafka
 import kafka.errors
 
-from edge.errors import BrokerUnavailableError, EdgeError, NotAuthorisedError, StoppedError, is_fatal
-from edge.kafka_errors import missing_right, translate
-from edge.kafka_member import HEARTBEAT_INTERVAL_S, SESSION_TIMEOUT_MS
+from edge.errors import EdgeError, NotAuthorisedError, StoppedError, missing_right
+from edge.kafka_errors import translate
 from edge.kafka_scan import scan
 from edge.kafka_sink import KafkaSink, KafkaTransactionalSink
 from edge.kafka_source import KafkaSource
-from edge.outage import Retry
-from edge.probe import find_fault
 from edge.records import OnRevoked, Partition, Record, Right
 from edge.security import Security
+from edge.servers import BROKER_WAIT_S, HEARTBEAT_INTERVAL_MS, MAX_POLL_INTERVAL_MS, SESSION_TIMEOUT_MS, Servers
 from edge.transactions import TRANSACTION_TIMEOUT_S
 
 log = logging.getLogger(__name__)
 
-BROKER_WAIT_S = 30.0
-MAX_POLL_INTERVAL_MS = 300_000
 _BOOTSTRAP_TIMEOUT_MS = 10_000
-_PROBE_S = 0.3
 
 _CONNECTION = {
     # The default of 30 s would let an app sit still long after its broker is back.
@@ -55,29 +49,19 @@ class KafkaClient:
         security: Security | None = None,
     ) -> None:
         self._max_poll_interval_ms = max_poll_interval_ms
-        self._broker_wait_s = broker_wait_s
-        self._servers = [server.strip() for server in bootstrap_servers.split(",")]
-        self._security = security or Security()
-        self._options = {**_CONNECTION, **security_options(self._security)}
-        self._instance_id = instance_id
         self._stop = stop or threading.Event()
-        self._wait_for_broker(broker_wait_s)
+        security = security or Security()
+        self._servers = Servers(bootstrap_servers, security, broker_wait_s, self._stop)
+        self._options = {**_CONNECTION, **security_options(security)}
+        self._instance_id = instance_id
+        self._servers.wait()
 
     def create_topic(self, name: str, partitions: int, config: Mapping[str, str], right: Right | None = None) -> bool:
         """Create a topic; False when it was there already, which `config` then does not change.
 
         Raises: BrokerUnavailableError when the cluster did not answer in the time that a broker is waited for.
         """
-        deadline, retry = time.monotonic() + self._broker_wait_s, Retry()
-        while True:
-            try:
-                return self._create_topic(name, partitions, config, right)
-            except BrokerUnavailableError:
-                retry.failed()
-                if time.monotonic() >= deadline:
-                    raise
-                if self._stop.wait(retry.wait_s):
-                    raise StoppedError("stopped while connecting to Kafka") from None
+        return self._servers.patiently(lambda: self._create_topic(name, partitions, config, right))
 
     def _create_topic(self, name: str, partitions: int, config: Mapping[str, str], right: Right | None) -> bool:
         admin = self._connect(kafka.KafkaAdminClient)
@@ -111,7 +95,7 @@ class KafkaClient:
             # Also tells the coordinator to withhold offsets that a transaction may still change.
             isolation_level="read_committed",
             session_timeout_ms=SESSION_TIMEOUT_MS,
-            heartbeat_interval_ms=int(HEARTBEAT_INTERVAL_S * 1000),
+            heartbeat_interval_ms=HEARTBEAT_INTERVAL_MS,
             max_poll_interval_ms=self._max_poll_interval_ms,
             allow_auto_create_topics=False,
             metrics_enabled=False,
@@ -152,15 +136,7 @@ class KafkaClient:
 
     def find_fault(self) -> EdgeError | None:
         """Why no broker can be used at the moment, in one sentence; None when one can (see `probe.find_fault`)."""
-        faults = []
-        for server in self._servers:
-            fault = find_fault(server, self._security)
-            if fault is None:
-                return None
-            faults.append(fault)
-        # A server that answers and refuses tells more than one that is away.
-        fatal = [fault for fault in faults if is_fatal(fault)]
-        return fatal[0] if fatal else BrokerUnavailableError("; ".join(fault.message for fault in faults))
+        return self._servers.find_fault()
 
     def _open_producer(self, **options: Any) -> Any:
         # kafka-python would look for a broker for ten seconds before it says that there is none.
@@ -172,32 +148,11 @@ class KafkaClient:
 
     def _connect(self, factory: Callable[..., Any], **options: Any) -> Any:
         try:
-            return factory(bootstrap_servers=self._servers, **self._options, **options)
+            return factory(bootstrap_servers=self._servers.names, **self._options, **options)
         except kafka.errors.KafkaError as error:
             if self._stop.is_set():
                 raise StoppedError("stopped while connecting to Kafka") from None
-            raise self.find_fault() or translate(error, f"connecting to {', '.join(self._servers)}") from error
-
-    def _wait_for_broker(self, wait_s: float) -> None:
-        """Wait until one server can be used; what no waiting mends is raised at once.
-
-        kafka-python would try for as long as it may, whatever the cause, and not name it.
-        """
-        deadline = time.monotonic() + wait_s
-        is_told = False
-        while (fault := self.find_fault()) is not None:
-            if is_fatal(fault):
-                raise fault
-            if time.monotonic() >= deadline:
-                raise BrokerUnavailableError(
-                    f"{fault.message}: start one with `python -m localkafka`, or name yours with --bootstrap-servers"
-                )
-            if not is_told:
-                servers = ", ".join(self._servers)
-                log.warning("waiting for a Kafka broker at %s; `python -m localkafka` starts one", servers)
-                is_told = True
-            if self._stop.wait(_PROBE_S):
-                raise StoppedError("stopped while waiting for a Kafka broker")
+            raise self.find_fault() or translate(error, f"connecting to {', '.join(self._servers.names)}") from error
 
 
 def _is_there(admin: Any, name: str, right: Right | None) -> bool:

@@ -10,6 +10,7 @@ from edge.errors import (
     EdgeError,
     FencedError,
     NotAuthorisedError,
+    missing_right,
 )
 
 _TOO_LARGE = (kafka.errors.MessageSizeTooLargeError, kafka.errors.RecordListTooLargeError)
@@ -66,11 +67,6 @@ def translate(error: Exception, doing: str) -> EdgeError:
     if isinstance(error, (*_MISCONFIGURED, TypeError, ValueError)):
         return ConfigurationError(f"{doing}: {error}")
     return BrokerUnavailableError(f"{doing}: {error}")
-
-
-def missing_right(right: str, resource: str) -> str:
-    """What is said to a user who lacks a right."""
-    return f"this user needs {right} on the {resource}; ask whoever runs the broker to grant that"
 
 
 def _refusal(error: Exception, verb: str) -> str:

@@ -6,9 +6,9 @@ from typing import Any
 import kafka.errors
 
 from edge.kafka_errors import translate
+from edge.servers import HEARTBEAT_INTERVAL_MS, SESSION_TIMEOUT_MS
 
-SESSION_TIMEOUT_MS = 6_000
-HEARTBEAT_INTERVAL_S, _HEARTBEAT_GRACE_S = 2.0, 0.5
+_HEARTBEAT_GRACE_S = 0.5
 _ANSWER_TIMEOUT_MS = 5_000
 _REJOINING = (
     kafka.errors.RebalanceInProgressError,
@@ -52,7 +52,7 @@ class Member:
         callbacks at the fetch that is under way, 100 MB in half a minute.
         """
         sent = max(self._coordinator.heartbeat.last_send, self._coordinator.heartbeat.last_reset)
-        is_late = time.monotonic() - sent > HEARTBEAT_INTERVAL_S + _HEARTBEAT_GRACE_S
+        is_late = time.monotonic() - sent > HEARTBEAT_INTERVAL_MS / 1000 + _HEARTBEAT_GRACE_S
         return is_late and bool(self._coordinator.stable())
 
     def hear_of_commits(self) -> None:

@@ -9,19 +9,21 @@ with connect("localhost:9092") as pubsub:
 
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from types import TracebackType
 
-from edge.errors import BrokerUnavailableError, is_fatal
+from edge.errors import BrokerUnavailableError, ConfigurationError, is_fatal
 from edge.outage import Outage
 from edge.records import Client, Headers, Partition, Record, Right, Sink, Source
 from edge.security import Security
 
+KAFKA_PYTHON, CONFLUENT = "kafka-python", "confluent"
+CLIENTS = (KAFKA_PYTHON, CONFLUENT)
 COMMIT_INTERVAL_S = 0.5
 MAX_UNSETTLED = 1000
 READ_LIMIT = 500
 SETTLE_TIMEOUT_S = 130.0
-"""How long a write may stay unsettled: a little more than kafka-python itself goes on trying."""
+"""How long a write may stay unsettled: a little more than the clients themselves go on trying."""
 STOP_TIMEOUT_S = 10.0
 """The same once the app was told to stop."""
 SILENCE_S = 2.0
@@ -36,18 +38,40 @@ def connect(
     broker_wait_s: float = 30.0,
     stop: threading.Event | None = None,
     security: Security | None = None,
+    client: str = KAFKA_PYTHON,
 ) -> "PubSub":
     """Connect to a cluster, waiting up to `broker_wait_s` for a broker to answer.
 
     `bootstrap_servers` is `host:port[,host:port…]`; `instance_id` names a static member of the groups; setting `stop`
-    ends the wait and the subscriptions, and shortens the wait for acknowledgements; `security` is TLS and SASL.
+    ends the wait and the subscriptions, and shortens the wait for acknowledgements; `security` is TLS and SASL;
+    `client` is the library that does it, one of CLIENTS.
 
     Raises: BrokerUnavailableError when none answered in time, StoppedError when `stop` was set, and, at once,
-    NotAuthorisedError or ConfigurationError when a broker cannot be used in this way (see `probe.find_fault`).
+    NotAuthorisedError or ConfigurationError when a broker cannot be used in this way (see `probe.find_fault`), or
+    `client` is not installed.
     """
-    from edge.kafka_client import KafkaClient  # noqa: PLC0415 - whoever brings a client of their own needs no other
+    make = _confluent() if client == CONFLUENT else _kafka_python()
+    return PubSub(make(bootstrap_servers, instance_id, broker_wait_s, stop, security=security), stop)
 
-    return PubSub(KafkaClient(bootstrap_servers, instance_id, broker_wait_s, stop, security=security), stop)
+
+# Each is imported only when it is asked for: it takes its time and memory, and one of them need not be there.
+def _kafka_python() -> Callable[..., Client]:
+    from edge.kafka_client import KafkaClient  # noqa: PLC0415
+
+    return KafkaClient
+
+
+def _confluent() -> Callable[..., Client]:
+    try:
+        from edge.confluent_client import ConfluentClient  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        if error.name != "confluent_kafka":
+            raise
+        raise ConfigurationError(
+            "--client confluent needs a package that is not installed here: "
+            "pip install 'onnx-kafka-edge[confluent]', or pip install confluent-kafka"
+        ) from None
+    return ConfluentClient
 
 
 class PubSub:

@@ -10,9 +10,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from bench.driver import connection_options
 from edge import cli
 from edge.cluster import Cluster, without_cluster
+from edge.confluent_options import connection_options
 from edge.errors import ConfigurationError
 from edge.security import Secret, Security, read_secret
 from tests.edge.certificates import Authority, Identity, encrypt

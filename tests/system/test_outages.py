@@ -62,6 +62,7 @@ def test_a_topic_that_is_deleted_and_made_again_ends_the_classifier_and_a_new_st
     assert "was deleted and made again" in classifier.errors[-1]
     assert "Traceback" not in classifier.log
     with Process("edge.classifier", *wire.classifier) as classifier:
+        wait_until(lambda: "partitions assigned: in" in classifier.log, "the new topic's partition")
         wait_until(lambda: len(set(wire.answers())) == 30, "the new topic's predictions")
         assert classifier.terminate() == 0
 

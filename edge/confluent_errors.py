@@ -1,0 +1,101 @@
+"""What librdkafka reports, as errors that say what to do."""
+
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+
+from edge.errors import (
+    BrokerUnavailableError,
+    ConfigurationError,
+    EdgeError,
+    FencedError,
+    NotAuthorisedError,
+    missing_right,
+)
+
+CLIENT_ERRORS = (KafkaException, BufferError, TypeError, ValueError, RuntimeError)
+"""What the client's calls raise."""
+
+_TOO_LARGE = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE, KafkaError.INVALID_MSG_SIZE}
+_FENCED = {
+    KafkaError.FENCED_INSTANCE_ID,
+    KafkaError.UNRELEASED_INSTANCE_ID,
+    KafkaError.PRODUCER_FENCED,
+    KafkaError._FENCED,
+    # What a write in a transaction meets when a newer producer of the same name has ended that.
+    KafkaError.INVALID_PRODUCER_EPOCH,
+}
+_REFUSED = {
+    KafkaError._AUTHENTICATION,
+    KafkaError.SASL_AUTHENTICATION_FAILED,
+    KafkaError.UNSUPPORTED_SASL_MECHANISM,
+    KafkaError.ILLEGAL_SASL_STATE,
+}
+_MISCONFIGURED = {
+    KafkaError._INVALID_ARG,
+    KafkaError.TOPIC_EXCEPTION,
+    # No key in a compacted topic, for one: the broker says which rule of the topic a record breaks.
+    KafkaError.INVALID_RECORD,
+    KafkaError.INVALID_GROUP_ID,
+    KafkaError.INVALID_SESSION_TIMEOUT,
+    KafkaError.INVALID_REPLICATION_FACTOR,
+    KafkaError.INVALID_PARTITIONS,
+    KafkaError.INVALID_CONFIG,
+    KafkaError.INVALID_TRANSACTION_TIMEOUT,
+    KafkaError.INCONSISTENT_GROUP_PROTOCOL,
+    KafkaError.POLICY_VIOLATION,
+    KafkaError.UNSUPPORTED_VERSION,
+    KafkaError._UNSUPPORTED_FEATURE,
+}
+_RESOURCES = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: "topic",
+    KafkaError.GROUP_AUTHORIZATION_FAILED: "group",
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "transactional id",
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "cluster",
+}
+# Which right was missing follows from the resource and, by its first word, from what was being done.
+_RIGHTS = {
+    ("topic", "creating"): "CREATE",
+    ("topic", "reading"): "READ",
+    ("topic", "committing"): "READ",
+    ("topic", "writing"): "WRITE",
+    ("cluster", "creating"): "CREATE",
+    ("cluster", "writing"): "IDEMPOTENT_WRITE",
+}
+_USUAL_RIGHTS = {"topic": "READ or WRITE", "group": "READ", "transactional id": "WRITE", "cluster": "IDEMPOTENT_WRITE"}
+
+
+def kafka_error(error: Exception | Any) -> Any:
+    """librdkafka's own error, which an exception carries; anything else as it is."""
+    return error.args[0] if isinstance(error, KafkaException) and error.args else error
+
+
+def translate(error: Exception | Any, doing: str, name: str = "") -> EdgeError:
+    """The error for the user; `doing` says what failed, with the resource called `name`.
+
+    What a repetition may mend is a BrokerUnavailableError.
+    """
+    found = kafka_error(error)
+    if isinstance(found, EdgeError):
+        return found
+    if not isinstance(found, KafkaError):
+        kind = ConfigurationError if isinstance(found, (TypeError, ValueError)) else BrokerUnavailableError
+        return kind(f"{doing}: {found}")
+    code, words = found.code(), found.str()
+    if code in _RESOURCES or code in _REFUSED:
+        return NotAuthorisedError(f"{doing}: {_refusal(code, doing.partition(' ')[0], name)}")
+    if code in _TOO_LARGE:
+        return ConfigurationError(f"{doing}: the record is larger than the broker or the topic allows ({words})")
+    # Of a fatal error only the words say what it is.
+    if code in _FENCED or (code == KafkaError._FATAL and "fenced" in words):
+        return FencedError(f"{doing}: another process runs with the same --instance-id")
+    return (ConfigurationError if code in _MISCONFIGURED else BrokerUnavailableError)(f"{doing}: {words}")
+
+
+def _refusal(code: int, verb: str, name: str) -> str:
+    kind = _RESOURCES.get(code)
+    if kind is None:
+        # The broker's own words are left out: nobody can vouch that they do not repeat what was sent.
+        return "the broker refuses the user name or the password; correct them"
+    right = _RIGHTS.get((kind, verb)) or _USUAL_RIGHTS[kind]
+    return missing_right(right, f"{kind} {name!r}" if name else kind)

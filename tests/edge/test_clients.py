@@ -1,0 +1,327 @@
+"""What the protocols of `records` promise, kept by every client: in memory, kafka-python and confluent."""
+
+import time
+import uuid
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from edge.confluent_client import ConfluentClient
+from edge.errors import ConfigurationError, EdgeError, FencedError
+from edge.kafka_client import KafkaClient
+from edge.memory_client import MemoryClient
+from edge.records import Client, Headers, Partition, Record, Source, TransactionalSink
+from localkafka import LocalKafka
+from tests.system.processes import wait_until
+
+MEMORY, KAFKA_PYTHON, CONFLUENT = "memory", "kafka-python", "confluent"
+REAL = [pytest.param(name, marks=pytest.mark.kafka) for name in (KAFKA_PYTHON, CONFLUENT)]
+ALL = [MEMORY, *REAL]
+MAKERS: Mapping[str, Callable[..., Client]] = {KAFKA_PYTHON: KafkaClient, CONFLUENT: ConfluentClient}
+TURN_S = 0.1
+
+
+@dataclass
+class Bench:
+    """A client on topics of its own; what it opens is closed at the end."""
+
+    client: Client
+    topic: str = field(default_factory=lambda: f"clients-{uuid.uuid4().hex[:8]}")
+    opened: list[Source] = field(default_factory=list)
+
+    @property
+    def partition(self) -> Partition:
+        return Partition(self.topic, 0)
+
+    def source(self, revoked: Mapping[Partition, int] | None = None, topic: str | None = None) -> Source:
+        """A member of the group, which commits these offsets when partitions are revoked."""
+        due = dict(revoked or {})
+
+        def on_revoked(partitions: Collection[Partition]) -> Mapping[Partition, int]:
+            return {partition: offset for partition, offset in due.items() if partition in partitions}
+
+        source = self.client.open_source(topic or self.topic, self.topic, on_revoked)
+        self.opened.append(source)
+        return source
+
+    def close(self, source: Source) -> None:
+        self.opened.remove(source)
+        source.close()
+
+    def write(self, *values: bytes, topic: str | None = None) -> None:
+        """Write records, and wait until they are settled."""
+        sink, settled = self.client.open_sink(), list[Exception | None]()
+        for value in values:
+            sink.write(topic or self.topic, value, b"key", [], settled.append)
+        wait_until(lambda: len(settled) == len(values), "the acknowledgements")
+        sink.close(1.0)
+        assert set(settled) == {None}
+
+
+@pytest.fixture
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    name = request.param
+    client = MemoryClient() if name == MEMORY else MAKERS[name](request.getfixturevalue("kafka").bootstrap_servers)
+    bench = Bench(client)
+    client.create_topic(bench.topic, 1, {})
+    yield bench
+    for source in bench.opened:
+        source.close()
+
+
+every_client = pytest.mark.parametrize("bench", ALL, indirect=True)
+real_clients = pytest.mark.parametrize("bench", REAL, indirect=True)
+
+
+def read(source: Source, count: int, at_once: int = 100) -> list[Record]:
+    """So many records at least, and what came with them."""
+    records: list[Record] = []
+
+    def has_all() -> bool:
+        records.extend(source.read(at_once, TURN_S))
+        return len(records) >= count
+
+    wait_until(has_all, f"{count} records")
+    return records
+
+
+def values(records: Sequence[Record]) -> list[bytes | None]:
+    return [record.value for record in records]
+
+
+def numbered(count: int) -> list[bytes]:
+    return [str(number).encode() for number in range(count)]
+
+
+@every_client
+def test_what_is_written_comes_back_as_it_was(bench: Bench) -> None:
+    headers: Headers = [("a", b"1"), ("a", b"2"), ("ä", b"\xff\0"), ("empty", b"")]
+    sent: list[tuple[bytes | None, bytes | None, Headers]] = [
+        (b"value", b"key", headers),
+        (None, b"key", []),
+        (b"", b"", [("b", b"2")]),
+        (b"value", None, []),
+    ]
+    sink, settled = bench.client.open_sink(), list[Exception | None]()
+    before_ms = int(time.time() * 1000)
+    for value, key, own in sent:
+        sink.write(bench.topic, value, key, own, settled.append)
+    wait_until(lambda: len(settled) == len(sent), "the acknowledgements")
+    sink.close(1.0)
+    records = read(bench.source(), len(sent))
+    assert [(r.value, r.key, list(r.headers)) for r in records] == sent
+    assert [(r.partition, r.offset, r.flaw) for r in records] == [(bench.partition, n, None) for n in range(4)]
+    assert isinstance(bench.client, MemoryClient) or all(r.timestamp_ms >= before_ms for r in records)
+
+
+@every_client
+def test_at_most_as_many_records_as_asked_for_come_in_order(bench: Bench) -> None:
+    bench.write(*numbered(100))
+    source = bench.source()
+    found: list[Record] = []
+
+    def has_all() -> bool:
+        turn = source.read(7, TURN_S)
+        assert len(turn) <= 7
+        found.extend(turn)
+        return len(found) == 100
+
+    wait_until(has_all, "all records")
+    assert values(found) == numbered(100)
+
+
+@every_client
+def test_what_is_not_committed_is_read_again_and_what_is_committed_is_not(bench: Bench) -> None:
+    bench.write(*numbered(20))
+    source = bench.source()
+    read(source, 20)
+    bench.close(source)
+    source, settled = bench.source(), list[Exception | None]()
+    assert values(read(source, 20)) == numbered(20)
+    source.commit({bench.partition: 5}, settled.append)
+    wait_until(lambda: bool(settled) or bool(source.read(1, TURN_S)), "the commit")
+    assert settled == [None]
+    bench.close(source)
+    source = bench.source()
+    assert values(read(source, 15)) == numbered(20)[5:]
+    source.commit_now({bench.partition: 12}, 5.0)
+    bench.close(source)
+    assert values(read(bench.source(), 8)) == numbered(20)[12:]
+
+
+@every_client
+def test_after_a_rewind_nothing_comes_that_was_fetched_before_it(bench: Bench) -> None:
+    bench.write(*numbered(2000))
+    source = bench.source()
+    for start in (3, 0, 150, 7):
+        read(source, 100)
+        source.rewind({bench.partition: start, Partition(bench.topic, 9): 0})
+        found = values(read(source, 300))
+        assert found == numbered(2000)[start:][: len(found)]
+    source.commit_now({bench.partition: 1990}, 5.0)
+    source.rewind_to_committed()
+    assert values(read(source, 10)) == numbered(2000)[1990:]
+    source.check_place()
+
+
+@every_client
+def test_a_pause_keeps_everything_back_and_loses_nothing(bench: Bench) -> None:
+    bench.write(*numbered(1000))
+    source = bench.source()
+    found = read(source, 1, at_once=10)
+    # So long that a client that fetches ahead has to stop it, too.
+    for turns in (1, 150):
+        source.pause(True)
+        assert [source.read(10, 0.002) for _ in range(turns)] == [[]] * turns
+        source.pause(False)
+        found += read(source, 10, at_once=10)
+    source.pause(True)
+    assert source.read(10, 0.002) == []
+    source.rewind({bench.partition: 500})
+    source.pause(False)
+    assert values(found) == numbered(1000)[: len(found)]
+    assert values(read(source, 500)) == numbered(1000)[500:]
+
+
+@every_client
+def test_what_on_revoked_says_is_committed(bench: Bench) -> None:
+    bench.write(*numbered(10))
+    source = bench.source(revoked={bench.partition: 6})
+    read(source, 10)
+    bench.close(source)
+    assert values(read(bench.source(), 4)) == numbered(10)[6:]
+
+
+@every_client
+def test_a_scan_finds_what_is_there_and_no_more(bench: Bench) -> None:
+    bench.write(*numbered(10))
+    assert values(list(bench.client.scan(bench.topic))) == numbered(10)
+    assert values(list(bench.client.scan(bench.topic, {bench.partition: 8}))) == [b"8", b"9"]
+    with pytest.raises(ConfigurationError, match="there is no topic"):
+        list(bench.client.scan("no-such-topic"))
+
+
+@every_client
+def test_a_topic_is_created_once(bench: Bench) -> None:
+    assert bench.client.create_topic(f"{bench.topic}-2", 1, {}, "READ") is True
+    assert bench.client.create_topic(f"{bench.topic}-2", 1, {}, "WRITE") is False
+    assert list(bench.client.scan(f"{bench.topic}-2")) == []
+
+
+@every_client
+def test_a_cluster_that_works_has_no_fault(bench: Bench) -> None:
+    assert bench.client.find_fault() is None
+
+
+@real_clients
+def test_a_record_that_is_too_large_fails_alone_and_for_good(bench: Bench) -> None:
+    bench.client.create_topic(f"{bench.topic}-small", 1, {"max.message.bytes": "1000"})
+    sink, settled = bench.client.open_sink(), list[Exception | None]()
+    for topic, size in ((bench.topic, 100), (bench.topic, 2_000_000), (f"{bench.topic}-small", 2_000)):
+        sink.write(topic, bytes(size), None, [], settled.append)
+    wait_until(lambda: len(settled) == 3, "all outcomes")
+    sink.close(1.0)
+    assert {type(error) for error in settled} == {type(None), ConfigurationError}
+    assert all("larger than the broker or the topic allows" in str(error) for error in settled if error)
+
+
+PAIRS = [(KAFKA_PYTHON, KAFKA_PYTHON), (CONFLUENT, CONFLUENT), (KAFKA_PYTHON, CONFLUENT)]
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize("names", PAIRS, ids="-".join)
+def test_two_members_share_the_partitions_and_one_that_leaves_hands_its_own_over(
+    kafka: LocalKafka, names: tuple[str, str]
+) -> None:
+    first, second = (Bench(MAKERS[name](kafka.bootstrap_servers)) for name in names)
+    second.topic = first.topic
+    first.client.create_topic(first.topic, 2, {})
+    sink = first.client.open_sink()
+    sources = [first.source(), second.source()]
+    owned: list[set[Partition]] = [set(), set()]
+
+    def share() -> bool:
+        for number in range(8):
+            sink.write(first.topic, b"value", str(number).encode(), [], lambda _: None)
+        for partitions, source in zip(owned, sources, strict=True):
+            partitions.clear()
+            partitions.update(record.partition for record in source.read(100, TURN_S))
+        return len(owned[0]) == len(owned[1]) == 1 and owned[0] != owned[1]
+
+    def has_both() -> bool:
+        owned[0].update(record.partition for record in sources[0].read(100, TURN_S))
+        return len(owned[0]) == 2
+
+    wait_until(share, "one partition for each")
+    sources[1].close()
+    wait_until(has_both, "both for the one that is left")
+    sources[0].close()
+    sink.close(1.0)
+
+
+def commit(sink: TransactionalSink, offsets: Mapping[Partition, int], membership: object) -> Exception | None:
+    """Commit a transaction and wait for the outcome."""
+    settled: list[Exception | None] = []
+    sink.commit(offsets, membership, settled.append)
+    wait_until(lambda: bool(settled), "the outcome")
+    return settled[0]
+
+
+@every_client
+def test_a_transaction_is_seen_whole_with_its_offsets_or_never(bench: Bench) -> None:
+    out = f"{bench.topic}-out"
+    bench.client.create_topic(out, 1, {})
+    bench.write(*numbered(10))
+    source = bench.source()
+    read(source, 10)
+    sink = bench.client.open_transactional_sink(bench.topic)
+    settled: list[Exception | None] = []
+
+    def write(*some: bytes) -> None:
+        settled.clear()
+        for value in some:
+            sink.write(out, value, None, [], settled.append)
+        wait_until(lambda: len(settled) == len(some), "the acknowledgements")
+
+    sink.begin()
+    write(b"a", b"b")
+    assert list(bench.client.scan(out)) == []
+    assert commit(sink, {bench.partition: 4}, source.membership) is None
+    assert values(list(bench.client.scan(out))) == [b"a", b"b"]
+    sink.begin()
+    write(b"c")
+    sink.close(0.0)
+    sink = bench.client.open_transactional_sink(bench.topic)
+    sink.begin()
+    write(b"d")
+    assert commit(sink, {}, source.membership) is None
+    assert values(list(bench.client.scan(out))) == [b"a", b"b", b"d"]
+    sink.close(1.0)
+    source.rewind_to_committed()
+    assert values(read(source, 6)) == numbered(10)[4:]
+
+
+@real_clients
+def test_a_new_sink_of_the_same_name_fences_the_old_one(bench: Bench) -> None:
+    source = bench.source()
+    old = bench.client.open_transactional_sink(bench.topic)
+    old.begin()
+    settled: list[Exception | None] = []
+    old.write(bench.topic, b"old", None, [], settled.append)
+    wait_until(lambda: bool(settled), "the acknowledgement")
+    new = bench.client.open_transactional_sink(bench.topic)
+    with pytest.raises(FencedError, match="another process runs with the same --instance-id"):
+        raise commit(old, {}, source.membership) or AssertionError("the old sink has committed")
+    old.close(0.0)
+    new.begin()
+    new.write(bench.topic, b"new", None, [], settled.append)
+    assert commit(new, {}, source.membership) is None
+    new.close(1.0)
+    assert values(list(bench.client.scan(bench.topic))) == [b"new"]
+
+
+def test_a_client_that_cannot_connect_says_so() -> None:
+    for make in (KafkaClient, ConfluentClient):
+        with pytest.raises(EdgeError, match=r"no Kafka broker at 127\.0\.0\.1:1 "):
+            make("127.0.0.1:1", None, 0.0)
