@@ -1,10 +1,9 @@
 """What travels: records, and the two protocols behind which a Kafka client sits."""
 
-import threading
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
-from edge.errors import EdgeError, is_fatal
+from edge.errors import EdgeError
 
 Right = Literal["READ", "WRITE"]
 Headers = Sequence[tuple[str, bytes | None]]
@@ -40,26 +39,6 @@ class Encoded(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: Headers
-
-
-class Joined:
-    """One `on_done` for so many writes, called after the last of them, with an error if one failed."""
-
-    def __init__(self, writes: int, on_done: OnDone) -> None:
-        self._lock = threading.Lock()
-        self._left = writes
-        self._error: Exception | None = None
-        self._on_done = on_done
-
-    def settled(self, error: Exception | None) -> None:
-        """One of them is settled; may be called on several threads."""
-        with self._lock:
-            self._left -= 1
-            is_last = not self._left
-            if not is_fatal(self._error):
-                self._error = error or self._error
-        if is_last:
-            self._on_done(self._error)
 
 
 OnRevoked = Callable[[Collection[Partition]], Mapping[Partition, int]]
