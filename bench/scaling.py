@@ -80,10 +80,12 @@ def main(
     The payload is varied twice: the same image in each content type, and larger images for a model that only finds
     the strongest colour. Options after -- go to the classifier.
     """
+    chosen = values or AXES[over].values
+    if max(chosen) > AXES[over].most:
+        raise click.UsageError(f"--values of --over {over} go up to {AXES[over].most:,}, not {max(chosen):,}")
     unwind_on_sigterm()
     served, loaded = loaded_model(model, options), load_images(images)
     check_size(loaded.image[0].nbytes, served)
-    chosen = values or AXES[over].values
     configuration = {
         "over": over,
         "values": chosen,

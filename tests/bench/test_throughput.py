@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
-from bench import colour, drain, wire
+from bench import colour, drain, scaling, wire
 from bench.ceiling import ceiling
 from bench.curves import Setting, measure, points
 from bench.group import CLASSIFIER, Bench, drained_by
@@ -142,3 +143,9 @@ def test_a_ratio_is_taken_within_its_round() -> None:
     assert found["ratios"]["one_process_to_ceiling"]["batch"] == 32
     assert found["classifier"][0]["lost"] == 2
     assert "one process to our echo: 0.50" in grid(found).text()
+
+
+def test_values_that_cannot_work_are_refused_before_anything_starts() -> None:
+    ended = CliRunner().invoke(scaling.main, ["--over", "batch", "--values", "64,5000"])
+    assert ended.exit_code == 2
+    assert "go up to 4,096, not 5,000" in ended.output
