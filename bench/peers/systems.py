@@ -198,8 +198,7 @@ PEERS = (
         command=_java,
         warm_up=_JAVA_WARM_UP,
         notes=(
-            f"for Java to compile, the first {_JAVA_WARM_UP:.0%} of the drain is not timed (of the others, 10 %), and "
-            "the broker's cache of requests is as warm as for the others",
+            f"for Java to compile, the first {_JAVA_WARM_UP:.0%} of the drain is not timed (of the others', 10 %)",
             "at least once, offsets committed every 30 s (both its defaults)",
             "one image at a time, as a topology does",
             "`linger.ms` 0 for the latency, its own 100 for the drain, where 0 costs a third",
