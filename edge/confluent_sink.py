@@ -1,17 +1,20 @@
 """librdkafka's producers behind the protocols of `records`."""
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 
 from edge.confluent_errors import CLIENT_ERRORS, translate
 from edge.errors import BrokerUnavailableError, EdgeError, is_fatal
 from edge.records import Encoded, Headers, OnDone, Partition
 from edge.transactions import TRANSACTION_TIMEOUT_S
+
+log = logging.getLogger(__name__)
 
 _UNHEARD_WRITES = 64
 """After so many writes it is looked for acknowledgements."""
@@ -63,7 +66,7 @@ class ConfluentSink:
         if self._polling.acquire(blocking=False):
             try:
                 self._unheard, self._served = 0, time.monotonic()
-                self._producer.poll(wait_s)
+                _poll(self._producer, wait_s)
             finally:
                 self._polling.release()
         elif wait_s > 0:
@@ -76,12 +79,14 @@ class ConfluentSink:
         self._is_closed = True
         self._on_closed(self)
         with self._polling:
-            if timeout_s > 0:
-                self._producer.flush(timeout_s)
-            # One that is fenced or has failed for good raises, and has nothing left to write.
-            with contextlib.suppress(*CLIENT_ERRORS):
-                self._producer.purge()
-                self._producer.poll(0)
+            for finish in (
+                lambda: self._producer.flush(timeout_s),
+                self._producer.purge,
+                lambda: self._producer.poll(0),
+            ):
+                # One that is fenced or has failed for good raises: each write has heard of it, or does so here.
+                with contextlib.suppress(*CLIENT_ERRORS):
+                    finish()
             self._producer = None
         self._is_waiting.set()
 
@@ -110,7 +115,7 @@ class ConfluentSink:
             # Cleared first: a write that comes meanwhile sets it again.
             self._is_waiting.clear()
             with self._polling:
-                producer.poll(_WAIT_S)
+                _poll(producer, _WAIT_S)
             if len(producer):
                 self._is_waiting.set()
 
@@ -147,6 +152,14 @@ def _commit(producer: Any, offsets: Mapping[Partition, int], membership: object,
         on_done(None)
 
 
+def _poll(producer: Any, wait_s: float) -> None:
+    try:
+        producer.poll(wait_s)
+    except KafkaException as error:
+        # What it could not write says so, too, and what it is asked to do next.
+        log.debug("a producer has failed for good (%s)", error)
+
+
 class _Batch:
     """One `on_done` for so many writes; whoever polls the producer is alone with it."""
 
@@ -161,7 +174,7 @@ class _Batch:
     def settled(self, error: Any, _: Any) -> None:
         """One of them is settled."""
         if error is not None and not is_fatal(self._error):
-            self._error = translate(error, f"writing to {self._topic!r}", self._topic)
+            self._error = translate(error, f"writing to {self._topic!r}", topic=self._topic)
         self._left -= 1
         if not self._left:
             self._on_done(self._error)

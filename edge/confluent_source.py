@@ -108,10 +108,10 @@ class ConfluentSource:
         try:
             found = self._consumer.committed(partitions, _COMMITTED_TIMEOUT_S) if partitions else []
         except CLIENT_ERRORS as error:
-            raise translate(error, "finding out what is committed", self._group) from error
+            raise translate(error, "finding out what is committed", group=self._group) from error
         failures = [partition.error for partition in found if partition.error is not None]
         if failures:
-            raise translate(failures[0], "finding out what is committed", self._group)
+            raise translate(failures[0], "finding out what is committed", group=self._group)
         self._reader.seek({p.partition: p.offset if p.offset >= 0 else OFFSET_BEGINNING for p in found})
 
     def check_place(self) -> None:
@@ -259,7 +259,7 @@ class ConfluentSource:
         committing, self._committing = self._committing, None
         if committing is None:
             return
-        translated = None if error is None else translate(error, "committing", self._group)
+        translated = None if error is None else translate(error, "committing", topic=self._name, group=self._group)
         if is_fatal(translated):
             self._fatal = translated
         committing[1](translated)

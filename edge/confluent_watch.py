@@ -99,7 +99,7 @@ def is_member(admin: Any, group: str, member_id: str, instance_id: str | None) -
         answer = admin.describe_consumer_groups([group], request_timeout=ANSWER_TIMEOUT_S)[group]
         members = answer.result().members
     except CLIENT_ERRORS as error:
-        raise translate(error, "asking the group for this process's place", group) from error
+        raise translate(error, "asking the group for this process's place", group=group) from error
     if any(
         instance_id is not None and m.group_instance_id == instance_id and m.member_id != member_id for m in members
     ):
