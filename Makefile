@@ -77,7 +77,10 @@ samples: .venv-train/ready ## Make samples/ again: train, export, select images
 .PHONY: locks
 locks: .venv-edge/ready ## Resolve the requirements again, with hashes, for all supported Pythons
 	for target in "edge requirements-edge.txt" "dev requirements-dev.txt" \
-	              "train requirements-train.txt requirements-dev.txt"; do \
+	              "train requirements-train.txt requirements-dev.txt" \
+	              "peers-quix bench/peers/requirements/quix.txt" \
+	              "peers-faststream bench/peers/requirements/faststream.txt" \
+	              "peers-mlserver bench/peers/requirements/mlserver.txt"; do \
 	    set -- $$target; name=$$1; shift; \
 	    $(EDGE) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 	        --no-emit-index-url --no-emit-find-links --custom-compile-command 'make locks' \

@@ -5,9 +5,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import FrameType
+
+import click
 
 from bench.errors import error_of
 from edge import cli
@@ -22,12 +24,15 @@ class App:
     """One running app, `python -m <module> <options>`; leaving the context stops it as an operator would.
 
     The cluster goes by its environment: a password on a command line would be everybody's to read.
+    `stderr` is as for subprocess.
     """
 
-    def __init__(self, cluster: Cluster, module: str, *options: str) -> None:
+    def __init__(self, cluster: Cluster, module: str, *options: str, stderr: int | None = None) -> None:
         self.module = module
         environment = {**without_cluster(os.environ), **cluster.environment()}
-        self.process = subprocess.Popen([sys.executable, "-m", module, *options], cwd=ROOT, env=environment)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", module, *options], cwd=ROOT, env=environment, stderr=stderr
+        )
 
     def __enter__(self) -> "App":
         return self
@@ -76,8 +81,18 @@ def unwind_on_sigterm() -> None:
 @contextlib.contextmanager
 def broker(cluster: Cluster | None) -> Iterator[Cluster]:
     """The named cluster, or one of a broker that lives as long as the context."""
+    with broker_process(cluster) as (named, _):
+        yield named
+
+
+@contextlib.contextmanager
+def broker_process(
+    cluster: Cluster | None, properties: Mapping[str, str] | None = None
+) -> Iterator[tuple[Cluster, LocalKafka | None]]:
+    """The same with the broker itself when it was started here, whose process and files can be measured."""
     if cluster is not None:
-        yield cluster
+        yield cluster, None
     else:
-        with LocalKafka(low_latency=True) as kafka:
-            yield Cluster(kafka.bootstrap_servers, client=cli.chosen_client())
+        click.echo("starting a local Apache Kafka …", err=True)
+        with LocalKafka(low_latency=True, properties=properties) as kafka:
+            yield Cluster(kafka.bootstrap_servers, client=cli.chosen_client()), kafka

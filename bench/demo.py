@@ -33,7 +33,6 @@ def main(model: Path, images: Path, count: int, interval: float) -> None:
     unwind_on_sigterm()
     load_images(images)
     load_model(model)
-    click.echo("starting a local Apache Kafka …", err=True)
     with broker(None) as cluster:
         with (
             App(cluster, "edge.classifier", "--model", str(model.resolve())),

@@ -1,19 +1,21 @@
 """Fills a topic with requests, and times how fast they are answered, by the broker's own clock."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count as numbers
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import admin as kafka_admin
 
-from bench.driver import START_TIMEOUT_S
+from bench.driver import START_TIMEOUT_S, Encode, Headers, with_id
 from bench.errors import AppError
+from bench.offsets import partitions_of, watermarks
 from edge.cluster import Cluster
-from edge.codec import REQUEST_ID, REQUEST_TOPIC_CONFIG
+from edge.codec import CONTENT_TYPE, REQUEST_ID, REQUEST_TOPIC_CONFIG
 from edge.confluent_options import connection_options
 
 APPENDED = {"message.timestamp.type": "LogAppendTime"}
@@ -21,7 +23,8 @@ APPENDED = {"message.timestamp.type": "LogAppendTime"}
 WARM_UP_SHARE = 0.1
 """The first part of the answers, which is not timed: processes start, and Java compiles."""
 _LOOK_S = 0.05
-_ERRORS = 3  # of syslog: a broker that has just started makes librdkafka warn
+_LATEST: Any = cast("Any", kafka_admin).OffsetSpec.latest()
+_CRITICAL = 2  # of syslog: a broker that starts, or is stopped, makes librdkafka warn
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,18 @@ def create_topics(cluster: Cluster, requests: str, predictions: str, partitions:
         pubsub.create_topic(predictions, partitions, APPENDED, "READ")
 
 
-def preload(cluster: Cluster, topic: str, values: Sequence[bytes], count: int, partitions: int = 1) -> None:
+def preload(
+    cluster: Cluster,
+    topic: str,
+    values: Sequence[bytes],
+    count: int,
+    partitions: int = 1,
+    content_type: str = "",
+    encode: Encode = with_id,
+) -> None:
     """Write `count` requests, in turn over the partitions; their ids are the numbers from 0 on.
+
+    `encode` makes value and headers of one from an image's bytes and its id.
 
     Raises: AppError when one could not be written.
     """
@@ -58,10 +71,12 @@ def preload(cluster: Cluster, topic: str, values: Sequence[bytes], count: int, p
         if error is not None:
             failures.append(str(error))
 
-    options = {"linger.ms": 5, "acks": "all", "enable.idempotence": True, "log_level": _ERRORS}
+    options = {"linger.ms": 5, "acks": "all", "enable.idempotence": True, "log_level": _CRITICAL}
     producer = Producer({**connection_options(cluster), **options})
+    kind: Headers = {CONTENT_TYPE: content_type} if content_type else {}
     for number in range(count):
-        while not _is_queued(producer, topic, number % partitions, values[number % len(values)], number, on_delivery):
+        value, headers = encode(values[number % len(values)], str(number))
+        while not _is_queued(producer, topic, number % partitions, value, {**headers, **kind}, on_delivery):
             producer.poll(0.05)
         producer.poll(0)
     if producer.flush(START_TIMEOUT_S) or failures:
@@ -71,9 +86,13 @@ def preload(cluster: Cluster, topic: str, values: Sequence[bytes], count: int, p
 
 
 def _is_queued(
-    producer: Producer, topic: str, partition: int, value: bytes, number: int, on_delivery: Callable[[Any, Any], None]
+    producer: Producer,
+    topic: str,
+    partition: int,
+    value: bytes,
+    headers: Headers,
+    on_delivery: Callable[[Any, Any], None],
 ) -> bool:
-    headers: dict[str, str | bytes | None] = {REQUEST_ID: str(number)}
     try:
         producer.produce(topic, value, partition=partition, headers=headers, on_delivery=on_delivery)
     except BufferError:
@@ -85,11 +104,10 @@ class Finish:
     """Watches a topic of predictions without reading it, so that watching costs next to nothing."""
 
     def __init__(self, cluster: Cluster, topic: str) -> None:
-        self._consumer = Consumer(
-            {**connection_options(cluster), "group.id": "bench", "isolation.level": "read_committed"}
-        )
-        metadata = self._consumer.list_topics(topic, START_TIMEOUT_S)
-        self._partitions = [TopicPartition(topic, number) for number in metadata.topics[topic].partitions]
+        options = {**connection_options(cluster), "log_level": _CRITICAL}
+        self._consumer = Consumer({**options, "group.id": "bench", "isolation.level": "read_committed"})
+        self._admin = kafka_admin.AdminClient(options)
+        self._partitions = partitions_of(self._consumer, topic)
 
     def __enter__(self) -> "Finish":
         return self
@@ -99,7 +117,18 @@ class Finish:
 
     def written(self) -> int:
         """How many records were written so far, markers of transactions included."""
-        return sum(self._consumer.get_watermark_offsets(p, START_TIMEOUT_S)[1] for p in self._partitions)
+        # One request for all partitions: the broker has better things to do.
+        wanted = dict.fromkeys(self._partitions, _LATEST)
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while True:
+            found = self._admin.list_offsets(wanted, isolation_level=IsolationLevel.READ_COMMITTED)
+            try:
+                return sum(future.result().offset for future in found.values())
+            except KafkaException as error:
+                # A new topic's partitions may have no leader yet.
+                if time.monotonic() > deadline:
+                    raise AppError(f"the broker does not say how much was written: {error.args[0].str()}") from None
+                time.sleep(_LOOK_S)
 
     def wait(self, count: int, timeout_s: float, check: Callable[[], None]) -> bool:
         """Wait until `count` records are there; `check` is called now and then, to raise when an app has ended."""
@@ -113,28 +142,34 @@ class Finish:
 
     def read(self) -> Iterator[Message]:
         """All predictions that were written until now."""
-        left = {}
+        ends = {}
         for partition in self._partitions:
-            first, end = self._consumer.get_watermark_offsets(partition, START_TIMEOUT_S)
-            partition.offset = first
-            left[partition.partition] = end
-        self._consumer.assign([p for p in self._partitions if p.offset < left[p.partition]])
+            partition.offset, ends[partition.partition] = watermarks(self._consumer, partition)
+        self._consumer.assign([p for p in self._partitions if p.offset < ends[p.partition]])
         deadline = time.monotonic() + START_TIMEOUT_S
-        while any(position.offset < left[position.partition] for position in self._positions()):
-            for message in self._consumer.consume(10_000, 0.5):
+        while missing := self._missing(ends):
+            # More than there are would be waited for.
+            for message in self._consumer.consume(min(10_000, missing), 0.5):
                 if message.error() is not None:
                     raise AppError(f"a prediction could not be read: {message.error()}")
                 yield message
             if time.monotonic() > deadline:
                 raise AppError(f"the predictions could not be read within {START_TIMEOUT_S:.0f} s")
 
-    def _positions(self) -> list[TopicPartition]:
+    def _missing(self, ends: Mapping[int, int]) -> int:
+        """How many offsets are still to be read; where nothing was read yet, a position is negative."""
+        firsts = {partition.partition: partition.offset for partition in self._partitions}
         positions: list[TopicPartition] = self._consumer.position(self._consumer.assignment())
-        return positions
+        return sum(ends[p.partition] - max(p.offset, firsts[p.partition]) for p in positions)
 
 
 def drained(
-    finish: Finish, requests: int, timeout_s: float, check: Callable[[], None], id_of: Callable[[Message], str | None]
+    finish: Finish,
+    requests: int,
+    timeout_s: float,
+    check: Callable[[], None],
+    id_of: Callable[[Message], str | None],
+    warm_up: float = WARM_UP_SHARE,
 ) -> Drained:
     """Wait until all requests are answered, and time the answers; a request that stays without one is lost."""
     deadline = time.monotonic() + timeout_s
@@ -147,7 +182,7 @@ def drained(
             break
         # Duplicates, or markers of transactions, were among what was counted.
         expected = finish.written() + requests - answered
-    rate, seconds = _rate(np.sort(first_ms[answers > 0]))
+    rate, seconds = _rate(np.sort(first_ms[answers > 0]), warm_up)
     return Drained(requests, answered, int((answers > 1).sum()), rate, seconds)
 
 
@@ -172,9 +207,9 @@ def _answers(
     return first_ms, answers
 
 
-def _rate(times_ms: npt.NDArray[np.float64]) -> tuple[float, float]:
+def _rate(times_ms: npt.NDArray[np.float64], warm_up: float) -> tuple[float, float]:
     """Answers a second behind the warm-up, and the seconds that this took."""
-    skipped = int(len(times_ms) * WARM_UP_SHARE)
+    skipped = int(len(times_ms) * warm_up)
     if len(times_ms) - skipped < 2 or times_ms[-1] <= times_ms[skipped]:
         return 0.0, 0.0
     seconds = float(times_ms[-1] - times_ms[skipped]) / 1000

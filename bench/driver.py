@@ -11,9 +11,10 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, Producer
 
 from bench.errors import AppError
+from bench.offsets import partitions_of, watermarks
 from bench.trace import Arrivals, IdOf, Limit, Trace, request_id
 from edge.cluster import Cluster
 from edge.codec import REQUEST_ID
@@ -78,11 +79,9 @@ class Driver:
 
     def start(self) -> None:
         """Place the receiver at the end of the topic of answers."""
-        metadata = self._consumer.list_topics(self._topics.predictions, START_TIMEOUT_S)
-        numbers = metadata.topics[self._topics.predictions].partitions
-        partitions = [TopicPartition(self._topics.predictions, number) for number in numbers]
+        partitions = partitions_of(self._consumer, self._topics.predictions)
         for partition in partitions:
-            _, partition.offset = self._consumer.get_watermark_offsets(partition, START_TIMEOUT_S)
+            _, partition.offset = watermarks(self._consumer, partition)
         self._consumer.assign(partitions)
 
     def warm_up(self, process: Checked, rate_per_s: float, duration_s: float) -> None:
@@ -122,9 +121,9 @@ class Driver:
         return trace
 
     def run_single_stream(self, duration_s: float, least: int, grace_s: float) -> Trace:
-        """Send the next request when the last one is answered, or lost after `grace_s`.
+        """Send the next request when the last one is answered, for `duration_s` and for at least so many requests.
 
-        For `duration_s`, and for at least so many requests.
+        Ends with a request that is not answered within `grace_s`.
         """
         arrivals = Arrivals()
         sent_s: list[float] = []
@@ -136,7 +135,8 @@ class Driver:
                 request = self._encode(self._values[len(sent_s) % len(self._values)], name)
                 sent_s.append(time.perf_counter())
                 self._produce(*request)
-                self._await(name, arrivals, sent_s[-1] + grace_s)
+                if not self._is_answered(name, arrivals, sent_s[-1] + grace_s):
+                    break
             self._listen(arrivals, _QUIET_S)
         trace = Trace.of_sent(sent_s, prefix)
         trace.assign(arrivals, self._id_of)
@@ -202,14 +202,15 @@ class Driver:
                     stop.set()
                     trace.is_cut, limit, wanted, deadline = True, None, 0, now + grace_s
 
-    def _await(self, name: str, arrivals: Arrivals, deadline: float) -> None:
+    def _is_answered(self, name: str, arrivals: Arrivals, deadline: float) -> bool:
         """Receive until the answer to a request has come, or the deadline."""
         while (left := deadline - time.perf_counter()) > 0:
             message = self._consumer.poll(left)
             if message is not None:
                 arrivals.add(time.perf_counter(), message)
                 if message.error() is None and self._id_of(message) == name:
-                    return
+                    return True
+        return False
 
     def _listen(self, arrivals: Arrivals, duration_s: float) -> None:
         """Duplicates come after the answer that ended a run, if they come."""

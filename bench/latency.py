@@ -73,9 +73,9 @@ SCENARIOS: Mapping[str, tuple[Measure, Callable[[Mapping[str, Any]], str]]] = {
     help=f"Seconds measured of each system; for server, of a step.  [default: {DURATION_S:g}; server: {STEP_S:g}]",
 )
 @click.option(
-    "--rounds", type=click.IntRange(min=1), default=3, show_default=True, help="In so many parts, systems taking turns."
+    "--rounds", type=click.IntRange(min=1), default=6, show_default=True, help="In so many parts, systems taking turns."
 )
-@click.option("--warm-up", type=cli.Finite(min=0), default=3.0, show_default=True, help="Seconds not measured.")
+@click.option("--warm-up", type=cli.Finite(min=0), default=5.0, show_default=True, help="Seconds not measured.")
 @click.option(
     "--grace",
     type=cli.Finite(min=0),

@@ -21,7 +21,7 @@ from edge.query import SAMPLES
 
 ACCURACY_BATCH = 256
 ROUND_S = 0.05
-"""How long one model runs in one round, at least."""
+"""About how long a model runs in a round."""
 
 Times = npt.NDArray[np.float64]
 
@@ -61,7 +61,6 @@ class Candidate:
 )
 @click.option("--rounds", type=click.IntRange(min=3), default=21, show_default=True, help="Rounds of all models.")
 @result.output_option("precision.json")
-@cli.verbose
 def main(models: tuple[Path, ...], images: Path, batches: tuple[int, ...], rounds: int, output: Path) -> None:
     """Compare model files with the first one.
 

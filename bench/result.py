@@ -3,7 +3,9 @@
 import json
 import os
 import platform
+import shlex
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -28,7 +30,7 @@ def output_option(default: str) -> Callable[[Callable[..., Any]], Callable[..., 
         type=click.Path(path_type=Path, dir_okay=False),
         default=Path(default),
         show_default=True,
-        callback=_check_folder,
+        callback=check_folder,
         help="Where the result goes as JSON.",
     )
 
@@ -40,6 +42,7 @@ def document(benchmark: str, configuration: Mapping[str, Any], results: Mapping[
         "benchmark": benchmark,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
+        "command": shlex.join(["python", "-m", f"bench.{benchmark}", *sys.argv[1:]]),
         "machine": {
             "system": platform.platform(),
             "processor": _processor(),
@@ -78,7 +81,8 @@ def read(path: Path) -> dict[str, Any]:
     return result
 
 
-def _check_folder(_: click.Context, __: click.Parameter, path: Path) -> Path:
+def check_folder(_: click.Context, __: click.Parameter, path: Path) -> Path:
+    """A callback that accepts a file whose folder is there."""
     if not path.absolute().parent.is_dir():
         raise click.BadParameter(f"there is no folder {path.absolute().parent}")
     return path

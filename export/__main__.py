@@ -177,7 +177,9 @@ def _refuse_contradiction(context: click.Context, option: str, precision: str) -
         )
 
 
-def _reduce(convert: Any, proto: Any, contract: Contract, precision: str, source: Run, samples: Samples) -> Any:
+def _reduce(
+    convert: Any, proto: Any, contract: Contract, precision: str, source: Run, samples: Samples
+) -> tuple[Any, Contract]:
     """The model in `precision`, and its contract with its own accuracy on the test images."""
     from export.precision import CALIBRATION_IMAGES, halve, quantise  # noqa: PLC0415
 

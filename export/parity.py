@@ -55,7 +55,7 @@ class BatchParity:
     `agreeing` have the same class in both; the others either are `excepted` ties, the SavedModel's two best
     probabilities lying closer than the tolerance, or `disagreeing`. `ties` counts all ties, agreeing or not.
     `max_difference` is over the finite outputs; images with another output are counted in `non_finite`.
-    `accuracy` is the ONNX model's, and `accuracy_lost` what the SavedModel's is above it.
+    `accuracy` is the ONNX model's, and `accuracy_loss` what the SavedModel's is above it.
     """
 
     batch: int
@@ -67,7 +67,7 @@ class BatchParity:
     disagreeing: int
     non_finite: int
     accuracy: float
-    accuracy_lost: float
+    accuracy_loss: float
 
     @property
     def agreement(self) -> float:
@@ -80,12 +80,12 @@ class BatchParity:
 class Parity:
     """The verdict; `accuracy` is the ONNX model's on these images, at the last batch size.
 
-    `max_accuracy_lost` is None where every image has to agree within `tolerance`, which is 0 where accuracy counts.
+    `max_accuracy_loss` is None where every image has to agree within `tolerance`, which is 0 where accuracy counts.
     `recorded_agreement` compares the SavedModel with the classes that the run recorded, None if it recorded none.
     """
 
     tolerance: float
-    max_accuracy_lost: float | None
+    max_accuracy_loss: float | None
     batches: tuple[BatchParity, ...]
     worst: tuple[Difference, ...]
     accuracy: float
@@ -94,21 +94,21 @@ class Parity:
     @property
     def passed(self) -> bool:
         """Whether every image agreed within the tolerance, or no more accuracy was lost than allowed, in each batch."""
-        if self.max_accuracy_lost is not None:
-            return self.accuracy_lost <= self.max_accuracy_lost and not any(b.non_finite for b in self.batches)
+        if self.max_accuracy_loss is not None:
+            return self.accuracy_loss <= self.max_accuracy_loss and not any(b.non_finite for b in self.batches)
         return all(b.max_difference <= self.tolerance and not b.disagreeing and not b.non_finite for b in self.batches)
 
     @property
-    def accuracy_lost(self) -> float:
+    def accuracy_loss(self) -> float:
         """What the ONNX model is right less often than the SavedModel, at the batch size where it is worst."""
-        return max(b.accuracy_lost for b in self.batches)
+        return max(b.accuracy_loss for b in self.batches)
 
     def to_dict(self) -> dict[str, Any]:
         """The verdict for JSON; without NaN."""
         return {
             "passed": self.passed,
-            "tolerance": self.tolerance,
-            "max_accuracy_lost": self.max_accuracy_lost,
+            "tolerance": self.tolerance if self.max_accuracy_loss is None else None,
+            "max_accuracy_loss": self.max_accuracy_loss,
             "batches": [{**asdict(batch), "agreement": batch.agreement} for batch in self.batches],
             "test_accuracy": self.accuracy,
             "recorded_agreement": self.recorded_agreement,
@@ -133,7 +133,7 @@ def compare(
     onnx: Infer,
     samples: Samples,
     tolerance: float,
-    max_accuracy_lost: float | None = None,
+    max_accuracy_loss: float | None = None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Parity:
     """Put every image to both models, at each of `BATCHES`; `advance` is told of the images done by each model."""
@@ -151,7 +151,7 @@ def compare(
     recorded = samples.probabilities
     return Parity(
         tolerance=tolerance,
-        max_accuracy_lost=max_accuracy_lost,
+        max_accuracy_loss=max_accuracy_loss,
         batches=tuple(results),
         worst=tuple(item for _, item in ordered[:WORST]),
         accuracy=accuracy(found, samples.label),
@@ -181,7 +181,7 @@ def measure(expected: Probabilities, found: Probabilities, label: Labels, batch:
         non_finite=int((~finite).sum()),
         accuracy=right / len(expected),
         # Counts are subtracted, not their quotients: 50 of 10,000 are 0.005 and not a rounding more.
-        accuracy_lost=(wanted - right) / len(expected),
+        accuracy_loss=(wanted - right) / len(expected),
     )
 
 

@@ -34,30 +34,12 @@ def quantise(proto: onnx.ModelProto, images: npt.NDArray[np.uint8]) -> onnx.Mode
     without VNNI the sum of two products of 8 bits saturates (onnxruntime's guide to quantisation, "reduce_range"),
     and then the same file would answer otherwise there. The softmax and its input stay in float32.
 
-    Raises: BadModelError if the model has no layer to quantise.
+    Raises: BadModelError if the model has no layer to quantise, or one that onnxruntime cannot.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder, "source.onnx"), Path(folder, "target.onnx")
-        _fuse(proto, source)
-        model = onnx.load(source)
-        kept = _keep_in_float(model.graph)
-        # Says that the graph was fused before; otherwise onnxruntime logs that it should be.
-        onnx.helper.set_model_props(model, {"onnx.quant.pre_process": "onnxruntime.quant"})
-        onnx.save(model, source)
-        quantize_static(
-            source,
-            target,
-            _Reader(model.graph.input[0].name, images),
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=["Conv", *_DENSE],
-            per_channel=True,
-            reduce_range=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            nodes_to_exclude=kept,
-            extra_options={"OpTypesToExcludeOutputQuantization": _DENSE},
-        )
-        quantised = onnx.load(target)
+    try:
+        quantised = _quantised(proto, images)
+    except Exception as error:  # onnxruntime's errors share no root of their own
+        raise BadModelError(f"onnxruntime cannot quantise the model ({str(error).strip()[:300]})") from None
     if not any(node.op_type == "QuantizeLinear" for node in quantised.graph.node):
         raise BadModelError("the model has no layer that int8 would make smaller: export it with --precision float32")
     return _like(proto, quantised)
@@ -74,6 +56,31 @@ def halve(proto: onnx.ModelProto) -> onnx.ModelProto:
     half = convert_float_to_float16(half, keep_io_types=True, op_block_list=blocked)
     _drop_rounding(half.graph)
     return _like(proto, half)
+
+
+def _quantised(proto: onnx.ModelProto, images: npt.NDArray[np.uint8]) -> onnx.ModelProto:
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder, "source.onnx"), Path(folder, "target.onnx")
+        _fuse(proto, source)
+        model = onnx.load(source)
+        kept = _keep_in_float(model.graph)
+        # Says that the graph was fused before; otherwise onnxruntime logs that it should be.
+        helper.set_model_props(model, {"onnx.quant.pre_process": "onnxruntime.quant"})
+        onnx.save(model, source)
+        quantize_static(
+            source,
+            target,
+            _Reader(model.graph.input[0].name, images),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=["Conv", *_DENSE],
+            per_channel=True,
+            reduce_range=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=kept,
+            extra_options={"OpTypesToExcludeOutputQuantization": _DENSE},
+        )
+        return onnx.load(target)
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types

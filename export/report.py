@@ -23,7 +23,7 @@ def show(verdict: parity.Parity) -> None:
             f"batch {b.batch}: {b.images} images, largest difference {b.max_difference:.2g}, "
             f"class agreement {b.agreement:.4%}, ties {b.ties} ({b.excepted} excepted)"
         )
-    change = "" if verdict.max_accuracy_lost is None else f" ({-100 * verdict.accuracy_lost:+.2f} percentage points)"
+    change = "" if verdict.max_accuracy_loss is None else f" ({-100 * verdict.accuracy_loss:+.2f} percentage points)"
     click.echo(f"accuracy of the ONNX model: {verdict.accuracy:.4f}{change}")
 
 
@@ -32,10 +32,10 @@ def refuse(verdict: parity.Parity, output: Path, precision: str) -> None:
 
     Raises: ParityError for one that may not; BadDataError if the run's own files contradict one another.
     """
-    allowed = verdict.max_accuracy_lost
+    allowed = verdict.max_accuracy_loss
     if not verdict.passed and allowed is not None:
         found = (
-            f"loses {100 * verdict.accuracy_lost:.2f} percentage points of accuracy on the test images, more than the "
+            f"loses {100 * verdict.accuracy_loss:.2f} percentage points of accuracy on the test images, more than the "
             f"{100 * allowed:.2f} allowed"
         )
         if any(b.non_finite for b in verdict.batches):

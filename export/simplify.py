@@ -92,7 +92,8 @@ def _fix_shapes(proto: onnx.ModelProto) -> None:
     tf2onnx has such a shape computed at each inference, by half a dozen nodes.
     """
     inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True)
-    shapes = {value.name: value.type.tensor_type.shape.dim for value in inferred.graph.value_info}
+    known = [value for value in inferred.graph.value_info if value.type.tensor_type.HasField("shape")]
+    shapes = {value.name: value.type.tensor_type.shape.dim for value in known}
     constants = {weight.name for weight in proto.graph.initializer}
     for node in proto.graph.node:
         if node.op_type != "Reshape" or node.input[1] in constants or node.output[0] not in shapes:

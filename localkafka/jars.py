@@ -7,7 +7,7 @@ log4j's bill of materials, and with it kafka-clients 3.8.0.
 import fcntl
 import hashlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -51,30 +51,30 @@ class Jar:
         return self.path.is_file() and _sha256(self.path) == self.sha256
 
 
-def class_path() -> tuple[Path, ...]:
-    """The jars of the broker, after fetching those that this machine lacks.
+def class_path(pins: Path | None = None, name: str = f"Apache Kafka {KAFKA_VERSION}") -> tuple[Path, ...]:
+    """The jars that a file of pins lists, by default the broker's, after fetching those that this machine lacks.
 
     Raises: BrokerError when a jar cannot be downloaded, kept, or does not match its pin.
     """
     try:
-        jars = pinned()
+        jars = pinned(PINS if pins is None else pins)
         if not all(jar.is_intact() for jar in jars):
             with _one_download_at_a_time(_repository()):
-                _fetch([jar for jar in jars if not jar.is_intact()])
+                _fetch([jar for jar in jars if not jar.is_intact()], name)
     except OSError as error:
         raise BrokerError(f"cannot keep Kafka's jars in {_repository()}: {error.strerror or error}") from None
     return tuple(jar.path for jar in jars)
 
 
-def pinned() -> tuple[Jar, ...]:
-    """The jars that `jars.txt` lists."""
+def pinned(pins: Path) -> tuple[Jar, ...]:
+    """The jars that a file of pins lists."""
     context = MavenContext(repo_cache=_repository(), remote_repos=_remotes(), timeout=TIMEOUT_S)
-    lines = [line.split() for line in PINS.read_text("ascii").splitlines() if not line.startswith("#")]
+    lines = [line.split() for line in pins.read_text("ascii").splitlines() if not line.startswith("#")]
     return tuple(Jar(name, digest, context.create_dependency(name).artifact) for name, digest in lines)
 
 
-def _fetch(jars: list[Jar]) -> None:
-    label = f"Downloading Apache Kafka {KAFKA_VERSION} (jars: {len(jars)})"
+def _fetch(jars: list[Jar], name: str) -> None:
+    label = f"Downloading {name} (jars: {len(jars)})"
     with click.progressbar(
         jars, label=label, file=sys.stderr, hidden=not jars, item_show_func=lambda jar: jar and jar.path.name
     ) as bar:
@@ -144,12 +144,12 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _print_pins() -> None:
-    """Resolve `ENDPOINTS` afresh; '!' keeps one endpoint's managed versions away from the other's dependencies."""
-    artifacts = jgo.resolve("+".join(f"{endpoint}!" for endpoint in ENDPOINTS))
-    click.echo("# group:artifact:version sha256, written by: python -m localkafka.jars")
+def print_pins(endpoints: Sequence[str], module: str) -> None:
+    """Resolve `endpoints` afresh; '!' keeps one endpoint's managed versions away from the other's dependencies."""
+    artifacts = jgo.resolve("+".join(f"{endpoint}!" for endpoint in endpoints))
+    click.echo(f"# group:artifact:version sha256, written by: python -m {module}")
     click.echo("\n".join(sorted(f"{a.groupId}:{a.artifactId}:{a.version} {_sha256(a.resolve())}" for a in artifacts)))
 
 
 if __name__ == "__main__":
-    _print_pins()
+    print_pins(ENDPOINTS, "localkafka.jars")

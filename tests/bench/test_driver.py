@@ -1,6 +1,7 @@
 """The driver on a real Kafka, where requests are their own answers: nothing is lost, and nobody else's counts."""
 
 import json
+import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,6 +71,23 @@ def test_overload_ends_a_run_early_but_what_was_sent_is_received(driver: Driver)
     assert trace.missing == 0
 
 
+def test_a_stall_is_felt_by_every_request_that_was_due_in_it(kafka: LocalKafka, driver: Driver) -> None:
+    def stall() -> None:
+        kafka.pause()
+        resume.wait(0.5)  # the stall itself
+        kafka.resume()
+
+    driver.run(np.zeros(1), 10)
+    resume, staller = threading.Event(), threading.Timer(0.2, stall)
+    staller.start()
+    trace = driver.run(np.arange(0, 1, 0.005), 10)
+    staller.join()
+    waited_s = trace.received_s - trace.intended_s
+    # A driver that waits for each answer would have sent one request into it, and seen one slow answer.
+    assert (waited_s > 0.1).sum() > 60
+    assert waited_s.max() > 0.4
+
+
 def test_answers_may_carry_the_id_in_their_own_way(kafka: LocalKafka, topic: str, samples: Images) -> None:
     def encode(value: bytes, name: str) -> tuple[bytes, dict[str, Any]]:
         return json.dumps({"id": name, "size": len(value)}).encode(), {}
@@ -83,13 +101,15 @@ def test_answers_may_carry_the_id_in_their_own_way(kafka: LocalKafka, topic: str
     driver.close()
 
 
-def test_a_process_that_has_ended_is_not_waited_for(kafka: LocalKafka, topic: str, samples: Images) -> None:
+def test_who_does_not_answer_is_not_asked_on_and_on(kafka: LocalKafka, topic: str, samples: Images) -> None:
     with Cluster(kafka.bootstrap_servers).connect() as pubsub:
         pubsub.create_topic(f"{topic}-silent")
     driver = Driver(Cluster(kafka.bootstrap_servers), Topics(topic, f"{topic}-silent"), samples)
     driver.start()
     with pytest.raises(AppError, match="it has ended"):
         driver.warm_up(Ended(), 100, 1)
+    trace = driver.run_single_stream(1, 10, 0.1)
+    assert (len(trace.answers), trace.missing) == (1, 1)
     driver.close()
 
 
@@ -103,3 +123,13 @@ def test_the_loopback_says_what_the_driver_can_do(kafka: LocalKafka, tmp_path: P
     assert found["most_sent_per_s"] >= found["most_received_per_s"] > 0
     assert 0 < found["latency_ms"]["p50"] <= found["latency_ms"]["max"]
     assert "0 lost" in ended.lines[-2]
+
+
+def test_a_topic_that_does_not_come_is_named(
+    kafka: LocalKafka, samples: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.offsets.TIMEOUT_S", 0.5)
+    driver = Driver(Cluster(kafka.bootstrap_servers), Topics("no-such-topic", "no-such-topic"), samples)
+    with pytest.raises(AppError, match="'no-such-topic' cannot be looked at: "):
+        driver.start()
+    driver.close()

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.kafka
 
 def test_a_fixed_rate_is_answered_by_the_classifier_and_both_floors(kafka: LocalKafka, tmp_path: Path) -> None:
     output = tmp_path / "latency.json"
-    options = ["--rate", "200", "--duration", "1", "--rounds", "2", "--warm-up", "0.1", "--output", str(output)]
+    options = ["--rate", "200", "--duration", "1", "--rounds", "1", "--warm-up", "0.1", "--output", str(output)]
     named = ["--delivery", "exactly-once", "--bootstrap-servers", kafka.bootstrap_servers, "--", "--max-batch", "8"]
     ended = run("bench.latency", *options, *named)
     assert ended.process.returncode == 0, ended.log
@@ -31,7 +31,7 @@ def test_a_fixed_rate_is_answered_by_the_classifier_and_both_floors(kafka: Local
     for each in found.values():
         assert each["sent"] == each["received"] > 100
         assert (each["lost"], each["duplicated"]) == (0, 0)
-        assert len(each["rounds"]) == 2
+        assert len(each["rounds"]) == 1
         assert 0 < each["latency_ms"]["p50"] <= each["latency_ms"]["p90"] <= each["latency_ms"]["max"]
         assert merged([each["histogram"]]).total_count == each["received"]
     assert len({each["sent"] for each in found.values()}) == 1
@@ -65,18 +65,6 @@ def test_a_preloaded_topic_is_drained(kafka: LocalKafka, samples: Images) -> Non
     found, text = measure(kafka, samples, "offline", 100, 1)
     assert (found["requests"], found["answered"], found["lost"]) == (1000, 1000, 0)
     assert found["images_per_s"] > 0
-    assert "classifier" in text
-
-
-def test_no_rate_keeps_a_bound_that_nothing_can(
-    kafka: LocalKafka, samples: Images, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("bench.scenarios.server.TRIES", 1)
-    found, text = measure(kafka, samples, "server", 10, 0.01)
-    assert (found["rate_per_s"], found["failed_rate_per_s"]) == (0, 10)
-    (step,) = found["steps"]
-    assert step["is_cut"]
-    assert step["sent"] < step["planned"]
     assert "classifier" in text
 
 

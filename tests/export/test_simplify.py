@@ -14,12 +14,12 @@ from export import convert
 from export.simplify import simplify
 
 
-def converted(run: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[onnx.ModelProto, onnx.ModelProto]:
+def converted(run: Path, opset: int, monkeypatch: pytest.MonkeyPatch) -> tuple[onnx.ModelProto, onnx.ModelProto]:
     """The run's model as tf2onnx leaves it, and simplified."""
     saved = convert.load_saved_model(run / "models" / "saved_model")
-    simple = convert.to_onnx(saved, "tiny", 17)
+    simple = convert.to_onnx(saved, "tiny", opset)
     monkeypatch.setattr(convert, "simplify", lambda proto: proto)
-    return convert.to_onnx(saved, "tiny", 17), simple
+    return convert.to_onnx(saved, "tiny", opset), simple
 
 
 def answer(proto: onnx.ModelProto, images: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
@@ -31,15 +31,19 @@ def operators(proto: onnx.ModelProto) -> list[str]:
     return [node.op_type for node in proto.graph.node]
 
 
-@pytest.mark.parametrize("fixture", ["grey_run", "colour_run"])
+@pytest.mark.parametrize(
+    ("fixture", "opset", "left"),
+    # ONNX's shape inference for opset 13 does not see through the shape that tf2onnx computes.
+    [("grey_run", 17, set()), ("colour_run", 17, set()), ("colour_run", 13, {"Cast", "Shape", "Concat"})],
+)
 def test_scaling_and_flattening_take_one_step_each_and_not_a_bit_changes(
-    fixture: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    fixture: str, opset: int, left: set[str], request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = request.getfixturevalue(fixture)
-    before, after = converted(run, monkeypatch)
+    before, after = converted(run, opset, monkeypatch)
     assert {"Cast", "Mul", "Shape"} < set(operators(before))
     assert operators(after)[1] == "DequantizeLinear"
-    assert not {"Cast", "Mul", "Shape", "Concat"} & set(operators(after))
+    assert {"Cast", "Mul", "Shape", "Concat"} & set(operators(after)) == left
     with np.load(run / "predictions" / "test.npz") as archive:
         images = archive["image"]
     for count in (1, 7, len(images)):

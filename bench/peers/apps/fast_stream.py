@@ -1,0 +1,52 @@
+"""The classifier in FastStream, on confluent-kafka or on aiokafka, acknowledging what it has answered."""
+
+import asyncio
+import importlib
+import sys
+from typing import Annotated, Any
+
+from faststream import AckPolicy, Context, FastStream
+
+from bench.peers.apps.answer import Classifier, arguments
+
+MAX_RECORDS = 100
+Message = Annotated[Any, Context("message")]
+
+
+def main() -> None:
+    """Run until SIGTERM; the first argument is the package of `faststream` to use, `confluent` or `kafka`."""
+    package = importlib.import_module(f"faststream.{sys.argv.pop(1)}")
+    given = arguments()
+    # A log line for each message would cost more than the message.
+    broker = package.KafkaBroker(given.servers, logger=None)
+    classifier = Classifier(given.model)
+    options: dict[str, Any] = {
+        "group_id": given.group,
+        "auto_offset_reset": "earliest",
+        "ack_policy": AckPolicy.NACK_ON_ERROR,
+    }
+    if given.measurement == "drain":
+
+        @broker.subscriber(given.requests, batch=True, max_records=MAX_RECORDS, **options)
+        async def answer_all(bodies: list[bytes], batch: Message) -> None:
+            answers = zip(classifier.answers(bodies), batch.batch_headers, strict=True)
+            await asyncio.gather(
+                *(
+                    broker.publish(answer, given.predictions, headers={"request-id": headers["request-id"]})
+                    for answer, headers in answers
+                )
+            )
+
+    else:
+
+        @broker.subscriber(given.requests, **options)
+        @broker.publisher(given.predictions)
+        async def answer(body: bytes, request: Message) -> Any:
+            headers = {"request-id": request.headers["request-id"]}
+            return package.KafkaResponse(classifier.answer(body), headers=headers)
+
+    asyncio.run(FastStream(broker, logger=None).run())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""The comparison as Markdown, for the README, and the bars in plain words."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bench.peers.bars import Bar
+from bench.peers.systems import OURS, PEER
+from bench.spread import Spread, shown
+
+HEAD = (
+    "| system | p50 ms at 100/s | p99 ms at 100/s | images/s, one process | CPU-s per 1,000 | RSS, MB | lost / dup. |"
+    " our images/s ÷ theirs |"
+)
+_MEGABYTE = 1e6
+
+
+def markdown(results: Mapping[str, Any]) -> str:
+    """Median (lowest to highest round) of each measure; p50 and p99 are those of all rounds' requests together."""
+    entries = results["systems"]
+    columns = HEAD.count("|") - 1
+    lines = [HEAD, "|---|" + "---:|" * (columns - 1), *(_row(entry, entries) for entry in entries)]
+    if results["ceiling"]:
+        lines.append(_ceiling_row(results["ceiling"]))
+    return "\n".join([*lines, "", *_notes(entries)])
+
+
+def _row(entry: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> str:
+    if entry["missing"] is not None and "images_per_s" not in entry and not entry["pooled_ms"]:
+        return f"| {entry['title']} | missing | | | | | | |"
+    cells = [
+        entry["title"],
+        _latency(entry, "p50"),
+        _latency(entry, "p99"),
+        shown(entry.get("images_per_s")),
+        shown(entry.get("cpu_s_per_1000"), 3),
+        shown(_scaled(entry.get("rss_bytes"), 1 / _MEGABYTE)),
+        f"{entry['lost']} / {entry['duplicated']}",
+        _times(entry, entries),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _latency(entry: Mapping[str, Any], name: str) -> str:
+    if name not in entry["pooled_ms"]:
+        return "-"
+    rounds = entry["latency_ms"].get(name)
+    spread = "" if rounds is None else f" ({rounds['low']:.1f} to {rounds['high']:.1f})"
+    return f"{entry['pooled_ms'][name]:.1f}{spread}"
+
+
+def _times(entry: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> str:
+    """Our images/s with each client, divided by a peer's."""
+    if entry["kind"] != PEER or not entry.get("images_per_s", {}).get("median"):
+        return ""
+    own = [each for each in entries if each["kind"] == OURS and "images_per_s" in each]
+    below = entry["images_per_s"]["median"]
+    return ", ".join(f"{each['images_per_s']['median'] / below:.1f} ({each['client']})" for each in own)
+
+
+def _ceiling_row(ceiling: Mapping[str, Any]) -> str:
+    rate, cpu = shown(ceiling.get("images_per_s")), shown(ceiling.get("cpu_s_per_1000"), 3)
+    return f"| onnxruntime alone, {ceiling['batch']} images at once | | | {rate} | {cpu} | | | |"
+
+
+def _scaled(found: Spread | None, factor: float) -> Spread | None:
+    return None if found is None else {name: value * factor for name, value in found.items()}
+
+
+def _notes(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    lines = [f"- {entry['title']}: {'; '.join(entry['notes'])}." for entry in entries if entry["notes"]]
+    return [*lines, *(f"- {entry['title']} is missing: {entry['missing']}" for entry in entries if entry["missing"])]
+
+
+def verdicts(bars: Sequence[Mapping[str, Any]]) -> str:
+    """One line for each bar: met, not met, or not measured."""
+    return "\n".join(_verdict(Bar(**bar)) for bar in bars)
+
+
+def _verdict(bar: Bar) -> str:
+    needed = f"{'at most' if bar.is_limit else 'at least'} {bar.needed:g}"
+    aim = "" if bar.aim is None else f", aim {bar.aim:g}"
+    if bar.measured is None:
+        return f"not measured  {bar.bar} ({needed}{aim})"
+    return f"{'met    ' if bar.met else 'NOT MET'}  {bar.measured:5.2f}  {bar.bar} ({needed}{aim})"
