@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaException
 
+from edge.confluent_commits import kafka_offsets
 from edge.confluent_errors import CLIENT_ERRORS, translate
 from edge.errors import BrokerUnavailableError, EdgeError, is_fatal
 from edge.records import Encoded, Headers, OnDone, Partition
@@ -79,14 +80,12 @@ class ConfluentSink:
         self._is_closed = True
         self._on_closed(self)
         with self._polling:
-            for finish in (
-                lambda: self._producer.flush(timeout_s),
-                self._producer.purge,
-                lambda: self._producer.poll(0),
-            ):
-                # One that is fenced or has failed for good raises: each write has heard of it, or does so here.
-                with contextlib.suppress(*CLIENT_ERRORS):
-                    finish()
+            # One that is fenced or has failed for good raises: each write has heard of it, or does so here.
+            with contextlib.suppress(*CLIENT_ERRORS):
+                self._producer.flush(timeout_s)
+            with contextlib.suppress(*CLIENT_ERRORS):
+                self._producer.purge()
+            _poll(self._producer, 0)
             self._producer = None
         self._is_waiting.set()
 
@@ -144,7 +143,7 @@ def _commit(producer: Any, offsets: Mapping[Partition, int], membership: object,
     deadline = time.monotonic() + TRANSACTION_TIMEOUT_S
     try:
         if offsets:
-            producer.send_offsets_to_transaction(confluent_offsets(offsets), membership, TRANSACTION_TIMEOUT_S)
+            producer.send_offsets_to_transaction(kafka_offsets(offsets), membership, TRANSACTION_TIMEOUT_S)
         producer.commit_transaction(max(0.1, deadline - time.monotonic()))
     except CLIENT_ERRORS as error:
         on_done(translate(error, "committing a transaction"))
@@ -178,8 +177,3 @@ class _Batch:
         self._left -= 1
         if not self._left:
             self._on_done(self._error)
-
-
-def confluent_offsets(offsets: Mapping[Partition, int]) -> list[Any]:
-    """Offsets as librdkafka takes them."""
-    return [TopicPartition(partition.topic, partition.number, offset) for partition, offset in offsets.items()]
