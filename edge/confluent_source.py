@@ -12,7 +12,7 @@ from edge.confluent_commits import Commits, commit, commit_in_time, does_in_time
 from edge.confluent_errors import CLIENT_ERRORS, translate
 from edge.confluent_reader import Reader
 from edge.confluent_watch import Statistics, Topic, is_member
-from edge.errors import BrokerUnavailableError, ConfigurationError, EdgeError, is_fatal
+from edge.errors import BrokerUnavailableError, EdgeError, is_fatal
 from edge.outage import Outage
 from edge.records import OnDone, OnRevoked, Partition, Record
 from edge.servers import HEARTBEAT_INTERVAL_MS, SESSION_TIMEOUT_MS
@@ -53,7 +53,7 @@ class ConfluentSource:
         self._find_fault = find_fault
         self._name = reader.topic
         self._topic = Topic(open_admin, self._name)
-        reader.on_step_back = self._check_topic
+        reader.on_step_back = self._topic.look_closely
         self._known_partitions = 0
         self._commits = Commits(self._name, group)
         self._is_unheard = False
@@ -62,9 +62,8 @@ class ConfluentSource:
         self._ill_since: float | None = None
         self._next_look = 0.0
         self._connection = Outage("the connection to Kafka is lost, trying again", "connected to Kafka again")
-        self._missing = Outage(
-            f"the topic {self._name!r} is gone, waiting for it", f"the topic {self._name!r} is there again"
-        )
+        named = f"the topic {self._name!r}"
+        self._missing = Outage(f"{named} is gone, waiting for it", f"{named} is there again")
         self._subscribe()
 
     def read(self, max_records: int, timeout_s: float) -> list[Record]:
@@ -137,9 +136,8 @@ class ConfluentSource:
             on_commit=self._commits.taken, stats_cb=self._statistics.take, error_cb=self._on_error
         )
         self._reader.start(self._consumer, self._statistics)
-        self._consumer.subscribe(
-            [self._name], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
-        )
+        callbacks = {"on_assign": self._on_assign, "on_revoke": self._on_revoke, "on_lost": self._on_lost}
+        self._consumer.subscribe([self._name], **callbacks)
 
     def _watch(self) -> None:
         """Look after the consumer before each read; raises EdgeError when no patience helps."""
@@ -148,29 +146,17 @@ class ConfluentSource:
         now = self._last_read = time.monotonic()
         self._commits.look(now)
         self._topic.look(now)
-        self._refuse_another_topic()
         if self._commits.fatal is not None:
             raise self._commits.fatal
         self._missing.note(not self._topic.is_there)
         self._connection.note(not self._statistics.is_connected)
-        if self._statistics.is_connected:
-            self._ill_since = None
-        else:
-            self._diagnose(now)
+        self._diagnose(now)
         self._join_for_all()
 
-    def _check_topic(self) -> None:
-        self._topic.look_closely()
-        self._refuse_another_topic()
-
-    def _refuse_another_topic(self) -> None:
-        if self._topic.is_other:
-            raise ConfigurationError(
-                f"the topic {self._name!r} was deleted and made again: offsets from before mean nothing in it. "
-                "Start again, with another --group if this one has committed since, to read it from its beginning"
-            )
-
     def _diagnose(self, now: float) -> None:
+        if self._statistics.is_connected:
+            self._ill_since = None
+            return
         self._ill_since = self._ill_since or now
         if now - self._ill_since < _LOOK_S or now < self._next_look:
             return
@@ -232,13 +218,18 @@ class ConfluentSource:
         if error.code() in _TROUBLES:
             self._ill_since, self._next_look = time.monotonic() - _LOOK_S, 0.0
 
-    def _on_assign(self, _: Any, assigned: Collection[Any]) -> None:
+    def _on_assign(self, consumer: Any, assigned: Collection[Any]) -> None:
+        if consumer is not self._consumer:
+            # One that was replaced, and takes its time to close.
+            return
         names = ", ".join(sorted(f"{tp.topic}-{tp.partition}" for tp in assigned)) or "none"
         log.info("partitions assigned: %s", names)
         self._reader.owned.update(tp.partition for tp in assigned)
 
-    def _on_revoke(self, _: Any, revoked: Collection[Any]) -> None:
+    def _on_revoke(self, consumer: Any, revoked: Collection[Any]) -> None:
         """Commits what is answered before partitions go to another member; runs in a `read`."""
+        if consumer is not self._consumer:
+            return
         self._reader.forget()
         offsets = self._on_revoked([Partition(tp.topic, tp.partition) for tp in revoked])
         if not offsets or self._is_unheard or self._topic.is_other:
@@ -249,7 +240,9 @@ class ConfluentSource:
         if error is not None:
             log.warning("the commit of revoked partitions failed (%s): some records will be answered again", error)
 
-    def _on_lost(self, _: Any, lost: Collection[Any]) -> None:
+    def _on_lost(self, consumer: Any, lost: Collection[Any]) -> None:
+        if consumer is not self._consumer:
+            return
         # In an outage nobody can say whether it was.
         if self._statistics.is_connected:
             log.warning("partitions lost: this process was evicted from its group; some records will be answered again")
