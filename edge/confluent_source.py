@@ -10,12 +10,13 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, TopicPartition
 
 from edge.confluent_commits import Commits, commit, commit_in_time, does_in_time
 from edge.confluent_errors import CLIENT_ERRORS, translate
+from edge.confluent_options import HEARTBEAT_INTERVAL_MS
 from edge.confluent_reader import Reader
 from edge.confluent_watch import Statistics, Topic, is_member
 from edge.errors import BrokerUnavailableError, EdgeError, is_fatal
 from edge.outage import Outage
 from edge.records import OnDone, OnRevoked, Partition, Record
-from edge.servers import HEARTBEAT_INTERVAL_MS, SESSION_TIMEOUT_MS
+from edge.servers import SESSION_TIMEOUT_MS
 
 log = logging.getLogger(__name__)
 
