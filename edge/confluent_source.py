@@ -67,6 +67,11 @@ class ConfluentSource:
         self._missing = Outage(f"{named} is gone, waiting for it", f"{named} is there again")
         self._subscribe()
 
+    @property
+    def is_ahead(self) -> bool:
+        """Never: librdkafka may give partitions up whenever it is asked for records."""
+        return False
+
     def read(self, max_records: int, timeout_s: float) -> list[Record]:
         """Up to `max_records` records; raises EdgeError when reading cannot go on."""
         self._watch()

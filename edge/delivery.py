@@ -30,6 +30,10 @@ class Delivery(Protocol):
         """Name the source whose offsets are committed."""
 
     @property
+    def overlaps(self) -> bool:
+        """Whether `settle` may be called while a batch that was read is not yet written."""
+
+    @property
     def is_full(self) -> bool:
         """Whether so much is in flight that nothing more should be read."""
 
@@ -65,6 +69,8 @@ class AtLeastOnce:
     At least once: after a crash, at most the records since the last commit and those in flight are answered again.
     Neither reading nor writing waits for acknowledgements or commits.
     """
+
+    overlaps = True
 
     def __init__(
         self,
@@ -120,6 +126,9 @@ class AtLeastOnce:
         on_done = partial(self._ledger.settled, ticket, len(answers))
         with self._ledger.lock:
             self._ledger.collect()
+            if not self._ledger.is_current(ticket):
+                # Read before the last failure: it is read again, and answered in its turn.
+                return
         # After a failure each write may block as long as the first one did, and all are done again anyway.
         if self._sink is None or self._ledger.failure is not None:
             on_done(self._ledger.failure or BrokerUnavailableError("there is no producer"))

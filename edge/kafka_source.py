@@ -77,6 +77,11 @@ class KafkaSource:
             time.sleep(timeout_s)
         return []
 
+    @property
+    def is_ahead(self) -> bool:
+        """Whether there are records that were polled and not read."""
+        return bool(self._ahead) and not self._ahead.is_stale
+
     def _poll(self, max_records: int, timeout_s: float) -> list[Record]:
         self._watch()
         if self._is_spinning:
