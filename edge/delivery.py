@@ -21,6 +21,8 @@ MAX_IN_FLIGHT = 2_000
 MAX_IN_FLIGHT_BYTES = 64 * 1024 * 1024
 MAX_UNCOMMITTED = 100
 """So many answered records are committed without waiting for the interval: what a crash repeats as a rule."""
+MAX_UNHEARD = 5 * MAX_UNCOMMITTED
+"""With so many answered and not known to be committed nothing more is read: commits are slow on a busy machine."""
 
 
 class Delivery(Protocol):
@@ -105,6 +107,7 @@ class AtLeastOnce:
         with self._ledger.lock:
             return (
                 self._sink is None
+                or self._ledger.uncommitted >= MAX_UNHEARD
                 or self._ledger.pending() + self._ledger.uncommitted >= self._max_in_flight
                 or self._ledger.size >= self._max_bytes
             )

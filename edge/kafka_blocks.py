@@ -20,8 +20,8 @@ from kafka.record.util import calc_crc32c as crc32c
 
 from edge.records import Encoded
 
-BLOCK_BYTES = 64 * 1024
-"""Two hundred predictions: kafka-python has one batch of a partition on its way, which a crash may repeat.
+BLOCK_BYTES = 32 * 1024
+"""A hundred predictions: kafka-python has one batch of a partition on its way, which a crash may repeat.
 
 A single record may be larger.
 """

@@ -75,8 +75,9 @@ def main(
 ) -> None:
     """Compare our classifier with other frameworks: same broker, model, requests and driver, one process each.
 
-    Prints a table in Markdown and whether our bars are met. Each peer runs in an environment of its own, which is
-    made the first time; one that cannot be made is left out, and the exit code says so.
+    Starts a broker of its own, and prints a table in Markdown and whether our bars are met. Each peer runs in an
+    environment of its own, which is made the first time; one that cannot be made is left out, and the exit code says
+    so.
     """
     if skip_latency and skip_drain:
         raise click.UsageError("--skip-latency and --skip-drain leave nothing to measure")

@@ -132,9 +132,9 @@ def _inference_request(value: bytes, name: str) -> tuple[bytes, Headers]:
 
 _FASTSTREAM = (
     "at least once by `AckPolicy.NACK_ON_ERROR` (its default acknowledges first), which commits after each message or "
-    "batch; a custom decoder, and no log of each message; messages one by one for the latency, for the drain a "
-    "subscriber of batches up to 200 that infers and publishes each at once, ten times as fast"
+    "batch; a custom decoder, and no log of each message"
 )
+_BATCHES = "a subscriber of batches up to 200, which infers and publishes each at once"
 _JAVA_WARM_UP = 0.3
 
 PEERS = (
@@ -156,7 +156,11 @@ PEERS = (
         kind=PEER,
         install=lambda: str(python("faststream")),
         command=_python_app("fast_stream", "confluent"),
-        notes=(_FASTSTREAM, "a subscriber of batches would wait 100 ms for each to fill"),
+        notes=(
+            _FASTSTREAM,
+            f"for the drain {_BATCHES}, ten times as fast as message by message, and for the latency one of single "
+            "messages, since a batch would wait 100 ms to fill",
+        ),
     ),
     System(
         name="faststream-aiokafka",
@@ -164,7 +168,7 @@ PEERS = (
         kind=PEER,
         install=lambda: str(python("faststream")),
         command=_python_app("fast_stream", "kafka"),
-        notes=(_FASTSTREAM,),
+        notes=(_FASTSTREAM, f"{_BATCHES}, which also bounds its latency: it takes long for each message's commit"),
     ),
     System(
         name="mlserver",
@@ -194,8 +198,7 @@ PEERS = (
         command=_java,
         warm_up=_JAVA_WARM_UP,
         notes=(
-            f"for Java to compile, the first {_JAVA_WARM_UP:.0%} of the drain is not timed (of the others, 10 %), and "
-            "the broker's cache of requests is as warm as for the others",
+            f"for Java to compile, the first {_JAVA_WARM_UP:.0%} of the drain is not timed (of the others', 10 %)",
             "at least once, offsets committed every 30 s (both its defaults)",
             "one image at a time, as a topology does",
             "`linger.ms` 0 for the latency, its own 100 for the drain, where 0 costs a third",

@@ -303,3 +303,18 @@ def test_answers_that_cannot_be_committed_stop_reading() -> None:
     delivery._next_commit = 0.0
     delivery.settle()
     assert not delivery.is_full
+
+
+def test_answers_of_which_no_commit_is_known_stop_reading_until_one_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.delivery.MAX_UNHEARD", 3)
+    waiting: list[OnDone] = []
+    monkeypatch.setattr(MemorySource, "commit", lambda *arguments: waiting.append(arguments[-1]))
+    client = MemoryClient()
+    delivery, source = start(client)
+    for _ in range(3):
+        client.append("in", b"x")
+    read_and_write(delivery, source)
+    delivery.settle()
+    assert delivery.is_full
+    waiting[0](None)
+    assert not delivery.is_full
