@@ -210,7 +210,7 @@ def test_tables_are_written_into_a_document_and_can_be_written_again(tmp_path: P
         "latency_ms": {},
     }
     quix |= {"pooled_ms": {}, "images_per_s": spread([5000]), "lost": 0, "duplicated": 0}
-    peers = document("peers", {"systems": [quix], "ceiling": {}})
+    peers = document("peers", {"systems": [quix], "ceiling": {}, "sender_lag_p99_ms": None})
     for _ in range(2):
         text = written(written(text, "a", peers), "b", latency())
     lines = text.splitlines()
