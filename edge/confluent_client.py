@@ -72,7 +72,7 @@ class ConfluentClient:
         except CLIENT_ERRORS as error:
             if _code(error) == KafkaError.TOPIC_ALREADY_EXISTS:
                 return False
-            raise translate(error, doing, name) from error
+            raise translate(error, doing, topic=name) from error
         return True
 
     def open_source(self, topic: str, group: str, on_revoked: OnRevoked) -> ConfluentSource:
@@ -82,7 +82,7 @@ class ConfluentClient:
         return ConfluentSource(
             lambda **callbacks: Consumer({**options, **callbacks}, logger=_librdkafka),
             lambda: self._admin,
-            Reader(topic, self.scan, self._serve),
+            Reader(topic, group, self.scan, self._serve),
             group,
             self._instance_id,
             on_revoked,
@@ -108,7 +108,7 @@ class ConfluentClient:
             sink.start(TRANSACTION_TIMEOUT_S)
         except CLIENT_ERRORS as error:
             sink.close(0.0)
-            raise translate(error, f"starting the transactions {name!r}", name) from error
+            raise translate(error, f"starting the transactions {name!r}", transactional_id=name) from error
         return sink
 
     def find_fault(self) -> EdgeError | None:

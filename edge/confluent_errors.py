@@ -1,5 +1,6 @@
 """What librdkafka reports, as errors that say what to do."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
@@ -70,8 +71,8 @@ def kafka_error(error: Exception | Any) -> Any:
     return error.args[0] if isinstance(error, KafkaException) and error.args else error
 
 
-def translate(error: Exception | Any, doing: str, name: str = "") -> EdgeError:
-    """The error for the user; `doing` says what failed, with the resource called `name`.
+def translate(error: Exception | Any, doing: str, **names: str) -> EdgeError:
+    """The error for the user; `doing` says what failed, `names` are those of the resources that took part.
 
     What a repetition may mend is a BrokerUnavailableError.
     """
@@ -83,7 +84,7 @@ def translate(error: Exception | Any, doing: str, name: str = "") -> EdgeError:
         return kind(f"{doing}: {found}")
     code, words = found.code(), found.str()
     if code in _RESOURCES or code in _REFUSED:
-        return NotAuthorisedError(f"{doing}: {_refusal(code, doing.partition(' ')[0], name)}")
+        return NotAuthorisedError(f"{doing}: {_refusal(code, doing.partition(' ')[0], names)}")
     if code in _TOO_LARGE:
         return ConfigurationError(f"{doing}: the record is larger than the broker or the topic allows ({words})")
     # Of a fatal error only the words say what it is.
@@ -92,10 +93,11 @@ def translate(error: Exception | Any, doing: str, name: str = "") -> EdgeError:
     return (ConfigurationError if code in _MISCONFIGURED else BrokerUnavailableError)(f"{doing}: {words}")
 
 
-def _refusal(code: int, verb: str, name: str) -> str:
+def _refusal(code: int, verb: str, names: Mapping[str, str]) -> str:
     kind = _RESOURCES.get(code)
     if kind is None:
         # The broker's own words are left out: nobody can vouch that they do not repeat what was sent.
         return "the broker refuses the user name or the password; correct them"
     right = _RIGHTS.get((kind, verb)) or _USUAL_RIGHTS[kind]
-    return missing_right(right, f"{kind} {name!r}" if name else kind)
+    name = names.get(kind.replace(" ", "_"))
+    return missing_right(right, kind if name is None else f"{kind} {name!r}")

@@ -3,8 +3,10 @@
 from typing import Any
 
 from edge.cluster import Cluster
-from edge.servers import HEARTBEAT_INTERVAL_MS, MAX_POLL_INTERVAL_MS, SESSION_TIMEOUT_MS
+from edge.servers import MAX_POLL_INTERVAL_MS, SESSION_TIMEOUT_MS
 
+HEARTBEAT_INTERVAL_MS = 500
+"""Only by an answer to one of these does librdkafka learn that others join or leave."""
 QUEUED_KIB = 16_384
 """Most that a consumer holds ready beside what its program has taken."""
 

@@ -49,7 +49,7 @@ class Reader:
     seconds, to take in acknowledgements; `on_step_back` is called when offsets no longer ascend.
     """
 
-    def __init__(self, topic: str, scan: Scan, serve: Callable[[float], None]) -> None:
+    def __init__(self, topic: str, group: str, scan: Scan, serve: Callable[[float], None]) -> None:
         self.topic = topic
         self.on_step_back: Callable[[], None] = lambda: None
         self.owned: set[int] = set()
@@ -57,6 +57,7 @@ class Reader:
         self.is_lost = False
         """Whether it is not known where to go on: nothing is read until somebody seeks."""
         self.fatal: EdgeError | None = None
+        self._group = group
         self._scan = scan
         self._serve = serve
         self._rebalances = 0
@@ -145,7 +146,7 @@ class Reader:
         try:
             messages: list[Any] = self._consumer.consume(count, timeout_s)
         except KafkaException as error:
-            raise translate(error, "reading", self.topic) from error
+            raise translate(error, "reading", topic=self.topic, group=self._group) from error
         return messages
 
     def _decode(self, messages: list[Any]) -> list[Record]:
@@ -222,7 +223,7 @@ class Reader:
         if error.code() in _DAMAGED:
             return True
         if error.code() not in _PASSING:
-            fault = translate(error, "reading", self.topic)
+            fault = translate(error, "reading", topic=self.topic, group=self._group)
             if is_fatal(fault) or error.code() == KafkaError._FATAL:
                 self.fatal = fault
             self._reading.note(True, fault)

@@ -1,17 +1,21 @@
 """librdkafka's producers behind the protocols of `records`."""
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaException
 
+from edge.confluent_commits import kafka_offsets
 from edge.confluent_errors import CLIENT_ERRORS, translate
 from edge.errors import BrokerUnavailableError, EdgeError, is_fatal
 from edge.records import Encoded, Headers, OnDone, Partition
 from edge.transactions import TRANSACTION_TIMEOUT_S
+
+log = logging.getLogger(__name__)
 
 _UNHEARD_WRITES = 64
 """After so many writes it is looked for acknowledgements."""
@@ -63,7 +67,7 @@ class ConfluentSink:
         if self._polling.acquire(blocking=False):
             try:
                 self._unheard, self._served = 0, time.monotonic()
-                self._producer.poll(wait_s)
+                _poll(self._producer, wait_s)
             finally:
                 self._polling.release()
         elif wait_s > 0:
@@ -76,12 +80,12 @@ class ConfluentSink:
         self._is_closed = True
         self._on_closed(self)
         with self._polling:
-            if timeout_s > 0:
+            # One that is fenced or has failed for good raises: each write has heard of it, or does so here.
+            with contextlib.suppress(*CLIENT_ERRORS):
                 self._producer.flush(timeout_s)
-            # One that is fenced or has failed for good raises, and has nothing left to write.
             with contextlib.suppress(*CLIENT_ERRORS):
                 self._producer.purge()
-                self._producer.poll(0)
+            _poll(self._producer, 0)
             self._producer = None
         self._is_waiting.set()
 
@@ -110,7 +114,7 @@ class ConfluentSink:
             # Cleared first: a write that comes meanwhile sets it again.
             self._is_waiting.clear()
             with self._polling:
-                producer.poll(_WAIT_S)
+                _poll(producer, _WAIT_S)
             if len(producer):
                 self._is_waiting.set()
 
@@ -139,12 +143,20 @@ def _commit(producer: Any, offsets: Mapping[Partition, int], membership: object,
     deadline = time.monotonic() + TRANSACTION_TIMEOUT_S
     try:
         if offsets:
-            producer.send_offsets_to_transaction(confluent_offsets(offsets), membership, TRANSACTION_TIMEOUT_S)
+            producer.send_offsets_to_transaction(kafka_offsets(offsets), membership, TRANSACTION_TIMEOUT_S)
         producer.commit_transaction(max(0.1, deadline - time.monotonic()))
     except CLIENT_ERRORS as error:
         on_done(translate(error, "committing a transaction"))
     else:
         on_done(None)
+
+
+def _poll(producer: Any, wait_s: float) -> None:
+    try:
+        producer.poll(wait_s)
+    except KafkaException as error:
+        # What it could not write says so, too, and what it is asked to do next.
+        log.debug("a producer has failed for good (%s)", error)
 
 
 class _Batch:
@@ -161,12 +173,7 @@ class _Batch:
     def settled(self, error: Any, _: Any) -> None:
         """One of them is settled."""
         if error is not None and not is_fatal(self._error):
-            self._error = translate(error, f"writing to {self._topic!r}", self._topic)
+            self._error = translate(error, f"writing to {self._topic!r}", topic=self._topic)
         self._left -= 1
         if not self._left:
             self._on_done(self._error)
-
-
-def confluent_offsets(offsets: Mapping[Partition, int]) -> list[Any]:
-    """Offsets as librdkafka takes them."""
-    return [TopicPartition(partition.topic, partition.number, offset) for partition, offset in offsets.items()]

@@ -1,21 +1,22 @@
 """librdkafka's consumer behind the protocol of `records`, watched: it can be away, asleep, or misled."""
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, TopicPartition
 
-from edge.confluent_errors import CLIENT_ERRORS, kafka_error, translate
+from edge.confluent_commits import Commits, commit, commit_in_time, does_in_time
+from edge.confluent_errors import CLIENT_ERRORS, translate
+from edge.confluent_options import HEARTBEAT_INTERVAL_MS
 from edge.confluent_reader import Reader
-from edge.confluent_sink import confluent_offsets
 from edge.confluent_watch import Statistics, Topic, is_member
-from edge.errors import BrokerUnavailableError, ConfigurationError, EdgeError, is_fatal
+from edge.errors import BrokerUnavailableError, EdgeError, is_fatal
 from edge.outage import Outage
 from edge.records import OnDone, OnRevoked, Partition, Record
-from edge.servers import HEARTBEAT_INTERVAL_MS, SESSION_TIMEOUT_MS
+from edge.servers import SESSION_TIMEOUT_MS
 
 log = logging.getLogger(__name__)
 
@@ -53,20 +54,23 @@ class ConfluentSource:
         self._find_fault = find_fault
         self._name = reader.topic
         self._topic = Topic(open_admin, self._name)
-        reader.on_step_back = self._check_topic
+        reader.on_step_back = self._topic.look_closely
         self._known_partitions = 0
-        self._fatal: EdgeError | None = None
-        self._committing: tuple[list[tuple[int, int]], OnDone] | None = None
+        self._commits = Commits(self._name, group)
         self._is_unheard = False
         self._last_read = time.monotonic()
         self._was_asleep = False
         self._ill_since: float | None = None
         self._next_look = 0.0
         self._connection = Outage("the connection to Kafka is lost, trying again", "connected to Kafka again")
-        self._missing = Outage(
-            f"the topic {self._name!r} is gone, waiting for it", f"the topic {self._name!r} is there again"
-        )
+        named = f"the topic {self._name!r}"
+        self._missing = Outage(f"{named} is gone, waiting for it", f"{named} is there again")
         self._subscribe()
+
+    @property
+    def is_ahead(self) -> bool:
+        """Never: librdkafka may give partitions up whenever it is asked for records."""
+        return False
 
     def read(self, max_records: int, timeout_s: float) -> list[Record]:
         """Up to `max_records` records; raises EdgeError when reading cannot go on."""
@@ -83,17 +87,13 @@ class ConfluentSource:
 
     def commit(self, offsets: Mapping[Partition, int], on_done: OnDone) -> None:
         """Start a commit, one at a time; `on_done` is called from a later `read`."""
-        self._committing = [(p.number, offset) for p, offset in offsets.items()], on_done
-        try:
-            self._consumer.commit(offsets=confluent_offsets(offsets), asynchronous=True)
-        except CLIENT_ERRORS as error:
-            self._settle_commit(error)
+        self._commits.start(self._consumer, offsets, on_done)
 
     def commit_now(self, offsets: Mapping[Partition, int], timeout_s: float) -> None:
         """Commit and wait; a failure is logged, since what was not committed is only read again."""
         if self._topic.is_other:
             return
-        error = self._commit_and_wait(offsets, timeout_s)
+        error = commit_in_time(self._consumer, offsets, timeout_s)
         if error is not None:
             log.warning("the last commit failed (%s): the records since the one before will be read again", error)
             self._is_unheard = True
@@ -108,10 +108,10 @@ class ConfluentSource:
         try:
             found = self._consumer.committed(partitions, _COMMITTED_TIMEOUT_S) if partitions else []
         except CLIENT_ERRORS as error:
-            raise translate(error, "finding out what is committed", self._group) from error
+            raise translate(error, "finding out what is committed", group=self._group) from error
         failures = [partition.error for partition in found if partition.error is not None]
         if failures:
-            raise translate(failures[0], "finding out what is committed", self._group)
+            raise translate(failures[0], "finding out what is committed", group=self._group)
         self._reader.seek({p.partition: p.offset if p.offset >= 0 else OFFSET_BEGINNING for p in found})
 
     def check_place(self) -> None:
@@ -132,49 +132,37 @@ class ConfluentSource:
         # A coordinator that has not answered the last commit hardly answers this.
         timeout_s = HURRIED_CLOSE_TIMEOUT_S if self._is_unheard else CLOSE_TIMEOUT_S
         self._is_closing = True
-        if not _does_in_time(self._consumer.close, timeout_s):
+        if not does_in_time(self._consumer.close, timeout_s):
             log.warning("the group was not left cleanly: its other members wait for the session to end")
 
     def _subscribe(self) -> None:
         self._is_closing = False
         self._statistics = Statistics(self._name)
         self._consumer = self._open_consumer(
-            on_commit=self._on_commit, stats_cb=self._statistics.take, error_cb=self._on_error
+            on_commit=self._commits.taken, stats_cb=self._statistics.take, error_cb=self._on_error
         )
         self._reader.start(self._consumer, self._statistics)
-        self._consumer.subscribe(
-            [self._name], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
-        )
+        callbacks = {"on_assign": self._on_assign, "on_revoke": self._on_revoke, "on_lost": self._on_lost}
+        self._consumer.subscribe([self._name], **callbacks)
 
     def _watch(self) -> None:
         """Look after the consumer before each read; raises EdgeError when no patience helps."""
         if self._slept():
             self._is_awake()
         now = self._last_read = time.monotonic()
+        self._commits.look(now)
         self._topic.look(now)
-        self._refuse_another_topic()
-        if self._fatal is not None:
-            raise self._fatal
+        if self._commits.fatal is not None:
+            raise self._commits.fatal
         self._missing.note(not self._topic.is_there)
         self._connection.note(not self._statistics.is_connected)
-        if self._statistics.is_connected:
-            self._ill_since = None
-        else:
-            self._diagnose(now)
+        self._diagnose(now)
         self._join_for_all()
 
-    def _check_topic(self) -> None:
-        self._topic.look_closely()
-        self._refuse_another_topic()
-
-    def _refuse_another_topic(self) -> None:
-        if self._topic.is_other:
-            raise ConfigurationError(
-                f"the topic {self._name!r} was deleted and made again: offsets from before mean nothing in it. "
-                "Start again, with another --group if this one has committed since, to read it from its beginning"
-            )
-
     def _diagnose(self, now: float) -> None:
+        if self._statistics.is_connected:
+            self._ill_since = None
+            return
         self._ill_since = self._ill_since or now
         if now - self._ill_since < _LOOK_S or now < self._next_look:
             return
@@ -229,71 +217,40 @@ class ConfluentSource:
         self._on_revoked([Partition(self._name, number) for number in self._reader.owned])
         self._reader.forget()
         self.close()
-        self._settle_commit(BrokerUnavailableError("the Kafka client was replaced"))
+        self._commits.settle(BrokerUnavailableError("the Kafka client was replaced"))
         self._subscribe()
-
-    def _commit_and_wait(self, offsets: Mapping[Partition, int], timeout_s: float) -> object:
-        """Returns what went wrong, None when nothing did."""
-        failures: list[object] = []
-
-        def commit() -> None:
-            try:
-                found = self._consumer.commit(offsets=confluent_offsets(offsets), asynchronous=False)
-                failures.extend(partition.error for partition in found if partition.error is not None)
-            except CLIENT_ERRORS as error:
-                failures.append(kafka_error(error))
-
-        if self._is_closing:
-            # The client keeps other threads out by now, and whoever closes it waits no longer than he wants to.
-            commit()
-        elif not _does_in_time(commit, timeout_s):
-            return "no answer"
-        return failures[0] if failures else None
-
-    def _on_commit(self, error: Any, partitions: Collection[Any]) -> None:
-        # Those that were waited for are reported here, too.
-        if self._committing is not None and self._committing[0] == [(p.partition, p.offset) for p in partitions]:
-            self._settle_commit(error or next((p.error for p in partitions if p.error is not None), None))
-
-    def _settle_commit(self, error: Any) -> None:
-        committing, self._committing = self._committing, None
-        if committing is None:
-            return
-        translated = None if error is None else translate(error, "committing", self._group)
-        if is_fatal(translated):
-            self._fatal = translated
-        committing[1](translated)
 
     def _on_error(self, error: Any) -> None:
         if error.code() in _TROUBLES:
             self._ill_since, self._next_look = time.monotonic() - _LOOK_S, 0.0
 
-    def _on_assign(self, _: Any, assigned: Collection[Any]) -> None:
+    def _on_assign(self, consumer: Any, assigned: Collection[Any]) -> None:
+        if consumer is not self._consumer:
+            # One that was replaced, and takes its time to close.
+            return
         names = ", ".join(sorted(f"{tp.topic}-{tp.partition}" for tp in assigned)) or "none"
         log.info("partitions assigned: %s", names)
         self._reader.owned.update(tp.partition for tp in assigned)
 
-    def _on_revoke(self, _: Any, revoked: Collection[Any]) -> None:
+    def _on_revoke(self, consumer: Any, revoked: Collection[Any]) -> None:
         """Commits what is answered before partitions go to another member; runs in a `read`."""
+        if consumer is not self._consumer:
+            return
         self._reader.forget()
         offsets = self._on_revoked([Partition(tp.topic, tp.partition) for tp in revoked])
         if not offsets or self._is_unheard or self._topic.is_other:
             return
-        error = self._commit_and_wait(offsets, _REVOKE_COMMIT_S)
+        # While it is closed, the client keeps other threads out; whoever closes it waits no longer than he wants to.
+        finish = commit if self._is_closing else partial(commit_in_time, timeout_s=_REVOKE_COMMIT_S)
+        error = finish(self._consumer, offsets)
         if error is not None:
             log.warning("the commit of revoked partitions failed (%s): some records will be answered again", error)
 
-    def _on_lost(self, _: Any, lost: Collection[Any]) -> None:
+    def _on_lost(self, consumer: Any, lost: Collection[Any]) -> None:
+        if consumer is not self._consumer:
+            return
         # In an outage nobody can say whether it was.
         if self._statistics.is_connected:
             log.warning("partitions lost: this process was evicted from its group; some records will be answered again")
         self._reader.forget()
         self._on_revoked([Partition(tp.topic, tp.partition) for tp in lost])
-
-
-def _does_in_time(action: Callable[[], object], timeout_s: float) -> bool:
-    """Whether it ends in time: librdkafka waits longer than that for a broker that hangs, on a thread left behind."""
-    thread = threading.Thread(target=action, daemon=True)
-    thread.start()
-    thread.join(timeout_s)
-    return not thread.is_alive()

@@ -9,7 +9,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 
 from edge.confluent_errors import CLIENT_ERRORS, kafka_error, translate
-from edge.errors import FencedError
+from edge.errors import ConfigurationError, FencedError
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,10 @@ class Topic:
         self._next = 0.0
 
     def look(self, now: float) -> None:
-        """Ask when it is time, and take in an answer; waits for nothing."""
+        """Ask when it is time, and take in an answer; waits for nothing.
+
+        Raises: ConfigurationError when it is another topic than at first.
+        """
         if self._answer is not None and self._answer.done():
             answer, self._answer = self._answer, None
             self._take(answer)
@@ -67,7 +70,7 @@ class Topic:
             self._answer = self._ask()
 
     def look_closely(self) -> None:
-        """Ask now, and wait for the answer."""
+        """Ask now, and wait for the answer; raises as `look` does."""
         self._take(self._ask())
 
     def _ask(self) -> "Future[Any]":
@@ -88,6 +91,11 @@ class Topic:
         self.id = self.id or current
         self.is_other = current != self.id
         self.is_there, self.partitions = True, len(found.partitions)
+        if self.is_other:
+            raise ConfigurationError(
+                f"the topic {self._name!r} was deleted and made again: offsets from before mean nothing in it. "
+                "Start again, with another --group if this one has committed since, to read it from its beginning"
+            )
 
 
 def is_member(admin: Any, group: str, member_id: str, instance_id: str | None) -> bool:
@@ -99,7 +107,7 @@ def is_member(admin: Any, group: str, member_id: str, instance_id: str | None) -
         answer = admin.describe_consumer_groups([group], request_timeout=ANSWER_TIMEOUT_S)[group]
         members = answer.result().members
     except CLIENT_ERRORS as error:
-        raise translate(error, "asking the group for this process's place", group) from error
+        raise translate(error, "asking the group for this process's place", group=group) from error
     if any(
         instance_id is not None and m.group_instance_id == instance_id and m.member_id != member_id for m in members
     ):

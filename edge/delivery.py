@@ -21,6 +21,8 @@ MAX_IN_FLIGHT = 2_000
 MAX_IN_FLIGHT_BYTES = 64 * 1024 * 1024
 MAX_UNCOMMITTED = 100
 """So many answered records are committed without waiting for the interval: what a crash repeats as a rule."""
+MAX_UNHEARD = 5 * MAX_UNCOMMITTED
+"""With so many answered and not known to be committed nothing more is read: commits are slow on a busy machine."""
 
 
 class Delivery(Protocol):
@@ -28,6 +30,10 @@ class Delivery(Protocol):
 
     def attach(self, source: Source) -> None:
         """Name the source whose offsets are committed."""
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether `settle` may be called while a batch that was read is not yet written."""
 
     @property
     def is_full(self) -> bool:
@@ -66,6 +72,8 @@ class AtLeastOnce:
     Neither reading nor writing waits for acknowledgements or commits.
     """
 
+    overlaps = True
+
     def __init__(
         self,
         open_sink: Callable[[], Sink],
@@ -99,6 +107,7 @@ class AtLeastOnce:
         with self._ledger.lock:
             return (
                 self._sink is None
+                or self._ledger.uncommitted >= MAX_UNHEARD
                 or self._ledger.pending() + self._ledger.uncommitted >= self._max_in_flight
                 or self._ledger.size >= self._max_bytes
             )
@@ -120,6 +129,9 @@ class AtLeastOnce:
         on_done = partial(self._ledger.settled, ticket, len(answers))
         with self._ledger.lock:
             self._ledger.collect()
+            if not self._ledger.is_current(ticket):
+                # Read before the last failure: it is read again, and answered in its turn.
+                return
         # After a failure each write may block as long as the first one did, and all are done again anyway.
         if self._sink is None or self._ledger.failure is not None:
             on_done(self._ledger.failure or BrokerUnavailableError("there is no producer"))

@@ -21,7 +21,10 @@ from kafka.record.util import calc_crc32c as crc32c
 from edge.records import Encoded
 
 BLOCK_BYTES = 32 * 1024
-"""A hundred predictions: what is on its way when this process dies is answered again. One record may be larger."""
+"""A hundred predictions: kafka-python has one batch of a partition on its way, which a crash may repeat.
+
+A single record may be larger.
+"""
 
 _HEADER = struct.Struct(">qiibIhiqqqhii")
 _LENGTH_END, _CRC_START, _CRC_END = 12, 17, 21

@@ -24,7 +24,7 @@ CLOSE_TIMEOUT_MS, HURRIED_CLOSE_TIMEOUT_MS = 5_000, 500
 STUCK_S = 15.0
 """A client that has made no progress for so long, though a broker answers, is replaced."""
 _LOOK_S = 5.0
-_PAUSE_S, _SPIN_PROBE_S = 0.25, 0.02
+_PAUSE_S, _SPIN_PROBE_S, _BREATH_S = 0.25, 0.02, 0.005
 _COMMITTED_TIMEOUT_MS = 5_000
 
 
@@ -61,6 +61,9 @@ class KafkaSource:
 
     def read(self, max_records: int, timeout_s: float) -> list[Record]:
         """Up to `max_records` records; raises EdgeError when reading cannot go on."""
+        if self._is_paused:
+            # What became of writes and commits, for which it is paused, is looked at in between.
+            timeout_s = min(timeout_s, _BREATH_S)
         if self._ahead and self._ahead.is_stale:
             self.rewind(self._ahead.starts())
         try:
@@ -76,6 +79,11 @@ class KafkaSource:
         if self._ahead:
             time.sleep(timeout_s)
         return []
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether there are records that were polled and not read."""
+        return bool(self._ahead) and not self._ahead.is_stale
 
     def _poll(self, max_records: int, timeout_s: float) -> list[Record]:
         self._watch()

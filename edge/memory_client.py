@@ -5,7 +5,7 @@ from collections.abc import Generator, Mapping, Sequence
 from typing import cast
 
 from edge.errors import ConfigurationError, EdgeError
-from edge.records import Encoded, Headers, Joined, OnDone, OnRevoked, Partition, Record, Right
+from edge.records import Encoded, Headers, OnDone, OnRevoked, Partition, Record, Right, Sink
 
 
 class MemoryClient:
@@ -78,6 +78,11 @@ class MemorySource:
         self._position += len(records)
         return records
 
+    @property
+    def is_ahead(self) -> bool:
+        """Whether there are more records."""
+        return self._position < len(self._client.topics[self._partition.topic])
+
     def commit(self, offsets: Mapping[Partition, int], on_done: OnDone) -> None:
         """Commit at once."""
         self.commit_now(offsets, 0.0)
@@ -129,12 +134,18 @@ class MemorySink:
 
     def write_all(self, topic: str, batch: Sequence[Encoded], on_done: OnDone) -> None:
         """Write records at once."""
-        settled = Joined(len(batch), on_done).settled
-        for encoded in batch:
-            self.write(topic, encoded.value, encoded.key, encoded.headers, settled)
+        write_each(self, topic, batch, on_done)
 
     def close(self, timeout_s: float) -> None:
         """Nothing is held."""
+
+
+def write_each(sink: Sink, topic: str, batch: Sequence[Encoded], on_done: OnDone) -> None:
+    """Write records one by one to a sink that settles each at once."""
+    outcomes: list[Exception | None] = []
+    for key, value, headers in batch:
+        sink.write(topic, value, key, headers, outcomes.append)
+    on_done(next((error for error in outcomes if error is not None), None))
 
 
 class MemoryTransactionalSink:
@@ -155,9 +166,7 @@ class MemoryTransactionalSink:
 
     def write_all(self, topic: str, batch: Sequence[Encoded], on_done: OnDone) -> None:
         """Add records to the transaction."""
-        settled = Joined(len(batch), on_done).settled
-        for encoded in batch:
-            self.write(topic, encoded.value, encoded.key, encoded.headers, settled)
+        write_each(self, topic, batch, on_done)
 
     def commit(self, offsets: Mapping[Partition, int], membership: object, on_done: OnDone) -> None:
         """Show everything at once, and commit the offsets."""

@@ -105,6 +105,10 @@ class Ledger:
             progress.add(ticket, part)
         return ticket
 
+    def is_current(self, ticket: Ticket) -> bool:
+        """Whether it is still of interest: its partitions were not all given up or rewound since."""
+        return any(progress in self._partitions.values() for progress in ticket.progresses)
+
     def settled(self, ticket: Ticket, records: int, error: Exception | None) -> None:
         """Note, on any thread, that the write which answers so many of a ticket's records succeeded or failed."""
         self._settled.put((ticket, records, error))
@@ -119,8 +123,7 @@ class Ledger:
                     ticket.unanswered -= records
                     for progress in ticket.progresses:
                         progress.advance()
-                # A ticket of partitions that were given up or rewound since is no longer of interest.
-                elif any(p in self._partitions.values() for p in ticket.progresses) and not is_fatal(self.failure):
+                elif self.is_current(ticket) and not is_fatal(self.failure):
                     self.failure = error
                 ticket, records, error = self._settled.get_nowait()
         except queue.Empty:

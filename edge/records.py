@@ -1,10 +1,9 @@
 """What travels: records, and the two protocols behind which a Kafka client sits."""
 
-import threading
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
-from edge.errors import EdgeError, is_fatal
+from edge.errors import EdgeError
 
 Right = Literal["READ", "WRITE"]
 Headers = Sequence[tuple[str, bytes | None]]
@@ -42,26 +41,6 @@ class Encoded(NamedTuple):
     headers: Headers
 
 
-class Joined:
-    """One `on_done` for so many writes, called after the last of them, with an error if one failed."""
-
-    def __init__(self, writes: int, on_done: OnDone) -> None:
-        self._lock = threading.Lock()
-        self._left = writes
-        self._error: Exception | None = None
-        self._on_done = on_done
-
-    def settled(self, error: Exception | None) -> None:
-        """One of them is settled; may be called on several threads."""
-        with self._lock:
-            self._left -= 1
-            is_last = not self._left
-            if not is_fatal(self._error):
-                self._error = error or self._error
-        if is_last:
-            self._on_done(self._error)
-
-
 OnRevoked = Callable[[Collection[Partition]], Mapping[Partition, int]]
 """Called when partitions go to another member: returns the offsets to commit before they do."""
 
@@ -74,6 +53,10 @@ class Source(Protocol):
 
     def read(self, max_records: int, timeout_s: float) -> list[Record]:
         """Up to `max_records` records, in order within each partition; empty when none came in time."""
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether the next `read` finds records without asking anybody, so that no partition can go meanwhile."""
 
     def commit(self, offsets: Mapping[Partition, int], on_done: OnDone) -> None:
         """Start to commit the next offset to read of each partition; a fatal failure is raised by `read`."""

@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +42,26 @@ class Counts:
     dead_letters: int = 0
 
 
+@dataclass(frozen=True)
+class _Inferred:
+    """Class probabilities, float32 [N, classes], and when their inference began and ended, monotonic."""
+
+    probabilities: npt.NDArray[np.float32]
+    started: float
+    ended: float
+
+
+@dataclass
+class _Batch:
+    """What was read at once; `inferred` is there when its inference goes on beside the loop."""
+
+    ticket: Ticket
+    polled: float
+    received_ns: int
+    requests: list[Request]
+    inferred: Future[_Inferred] | None = None
+
+
 class Service:
     """Answers requests until told to stop, in order for each key; `delivery` is the guarantee."""
 
@@ -54,45 +75,64 @@ class Service:
         self._rejections = Rejections()
         self._max_batch = min(options.max_batch, model.max_batch or options.max_batch)
         self._read_limit = self._max_batch
+        self._beside = ThreadPoolExecutor(1, "inference")
+        self._last: _Batch | None = None
 
     def run(self, stop: threading.Event) -> None:
         """The loop; raises EdgeError when it cannot go on."""
-        while not stop.is_set():
-            self._delivery.settle()
-            self._rejections.tell()
-            self._source.pause(self._delivery.is_full)
-            records = self._source.read(self._read_limit, self._delivery.patience_s)
-            if records:
+        try:
+            while not stop.is_set():
+                self._delivery.settle()
+                self._rejections.tell()
+                self._source.pause(self._delivery.is_full)
+                records = self._source.read(self._read_limit, self._delivery.patience_s)
                 started = time.monotonic()
                 self._answer(records)
-                self._pace(len(records), time.monotonic() - started)
-        self._rejections.tell(is_last=True)
+                if records:
+                    self._pace(len(records), time.monotonic() - started)
+        finally:
+            self._finish()
+            self._rejections.tell(is_last=True)
 
     def _answer(self, records: Sequence[Record]) -> None:
-        polled, received_ns = time.monotonic(), time.time_ns()
-        ticket = self._delivery.track(records)
-        requests = self._admit(ticket, records)
-        if not requests:
-            return
+        """While there is a backlog, a batch is inferred beside the loop, which meanwhile writes the last one."""
+        batch = self._admit(records)
+        is_beside = bool(batch.requests) and self._source.is_ahead and self._delivery.overlaps
+        if is_beside:
+            batch.inferred = self._beside.submit(self._infer, batch)
+        self._finish()
+        self._last = batch
+        if not is_beside:
+            self._finish()
+
+    def _admit(self, records: Sequence[Record]) -> _Batch:
+        batch = _Batch(self._delivery.track(records), time.monotonic(), time.time_ns(), [])
+        for record in records:
+            try:
+                batch.requests.append(decode_request(record, self._model.contract))
+            except BadRequestError as error:
+                self._reject(batch.ticket, record, error)
+        return batch
+
+    def _infer(self, batch: _Batch) -> _Inferred:
+        images = stacked(batch.requests, self._model.contract)
         started = time.monotonic()
-        probabilities = self._model.infer(stacked(requests, self._model.contract))
-        queue_ms, infer_ms = (started - polled) * 1000, (time.monotonic() - started) * 1000
-        timing = Timing(received_ns, time.time_ns(), queue_ms, infer_ms, len(requests))
-        requests, probabilities = self._finite(ticket, requests, probabilities)
+        return _Inferred(self._model.infer(images), started, time.monotonic())
+
+    def _finish(self) -> None:
+        """Write the answers of the last batch, unless that is done."""
+        batch, self._last = self._last, None
+        if batch is None or not batch.requests:
+            return
+        inferred = self._infer(batch) if batch.inferred is None else batch.inferred.result()
+        queue_ms, infer_ms = (inferred.started - batch.polled) * 1000, (inferred.ended - inferred.started) * 1000
+        timing = Timing(batch.received_ns, time.time_ns(), queue_ms, infer_ms, len(batch.requests))
+        requests, probabilities = self._finite(batch.ticket, batch.requests, inferred.probabilities)
         classes, confidences = probabilities.argmax(axis=1).tolist(), probabilities.max(axis=1).tolist()
         answers = self._encoder.encode(requests, classes, confidences, timing)
         if answers:
-            self._delivery.write(ticket, self._options.prediction_topic, answers)
+            self._delivery.write(batch.ticket, self._options.prediction_topic, answers)
             self.counts.predictions += len(answers)
-
-    def _admit(self, ticket: Ticket, records: Iterable[Record]) -> list[Request]:
-        requests = []
-        for record in records:
-            try:
-                requests.append(decode_request(record, self._model.contract))
-            except BadRequestError as error:
-                self._reject(ticket, record, error)
-        return requests
 
     def _finite(
         self, ticket: Ticket, requests: list[Request], probabilities: npt.NDArray[np.float32]

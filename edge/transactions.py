@@ -29,6 +29,8 @@ class ExactlyOnce:
     and its requests are read again. The price is latency: an answer is seen when its transaction is committed.
     """
 
+    overlaps = False
+
     def __init__(
         self,
         open_sink: Callable[[], TransactionalSink],

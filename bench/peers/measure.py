@@ -21,6 +21,7 @@ from bench.driver import Driver, Topics
 from bench.errors import AppError
 from bench.peers.process import Process
 from bench.peers.systems import DRAIN, LATENCY, System, Task
+from bench.trace import request_id
 from bench.usage import usage
 from edge.cluster import Cluster
 from edge.confluent_options import connection_options
@@ -188,7 +189,7 @@ def _number(requests: int) -> Callable[[Message], str | None]:
     """The number of the request that is answered; what answers another run's request is counted for none."""
 
     def id_of(message: Message) -> str | None:
-        known = drain.request_id(message)
+        known = request_id(message)
         return known if known is not None and known.isdecimal() else str(requests)
 
     return id_of

@@ -150,6 +150,18 @@ def test_what_is_not_committed_is_read_again_and_what_is_committed_is_not(bench:
     assert values(read(bench.source(), 8)) == numbered(20)[12:]
 
 
+@real_clients
+def test_a_commit_of_several_partitions_is_answered_in_whichever_order_they_are_named(bench: Bench) -> None:
+    topic = f"{bench.topic}-4"
+    bench.client.create_topic(topic, 4, {})
+    source = bench.source(topic=topic)
+    for numbers in ((3, 0, 2, 1), (1,), (2, 3)):
+        settled: list[Exception | None] = []
+        source.commit({Partition(topic, number): 0 for number in numbers}, settled.append)
+        wait_until(lambda: source.read(1, TURN_S) == [] and bool(settled), "the commit")  # noqa: B023 it is over by then
+        assert len(settled) == 1
+
+
 @every_client
 def test_after_a_rewind_nothing_comes_that_was_fetched_before_it(bench: Bench) -> None:
     bench.write(*numbered(2000))

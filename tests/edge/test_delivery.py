@@ -126,6 +126,24 @@ def test_an_error_that_no_repetition_mends_is_raised_and_nothing_is_committed(er
     assert client.committed == {}
 
 
+def test_what_was_read_before_a_failure_and_comes_late_is_left_to_its_next_reading() -> None:
+    client = MemoryClient()
+    delivery, source = start(client)
+    client.append("in", b"1")
+    client.append("in", b"2")
+    first, second = source.read(2, 0.0)
+    client.failures.append(BrokerUnavailableError("gone"))
+    delivery.write(delivery.track([first]), "out", [Encoded(None, b"1", ())])
+    late = delivery.track([second])
+    delivery.settle()
+    delivery.write(late, "out", [Encoded(None, b"2", ())])
+    assert client.topics["out"] == []
+    assert read_and_write(delivery, source) == 2
+    delivery.settle()
+    assert [record.value for record in client.topics["out"]] == [b"1", b"2"]
+    assert client.committed == {("group", PARTITION): 2}
+
+
 def deal(sinks: list[object]) -> object:
     sink = sinks.pop(0)
     if isinstance(sink, Exception):
@@ -284,4 +302,19 @@ def test_answers_that_cannot_be_committed_stop_reading() -> None:
     assert delivery.is_full
     delivery._next_commit = 0.0
     delivery.settle()
+    assert not delivery.is_full
+
+
+def test_answers_of_which_no_commit_is_known_stop_reading_until_one_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.delivery.MAX_UNHEARD", 3)
+    waiting: list[OnDone] = []
+    monkeypatch.setattr(MemorySource, "commit", lambda *arguments: waiting.append(arguments[-1]))
+    client = MemoryClient()
+    delivery, source = start(client)
+    for _ in range(3):
+        client.append("in", b"x")
+    read_and_write(delivery, source)
+    delivery.settle()
+    assert delivery.is_full
+    waiting[0](None)
     assert not delivery.is_full

@@ -277,6 +277,15 @@ def test_while_paused_nothing_is_read_but_commits_are_heard_of(filled: Cluster) 
     assert read(filled, 4) == [4, 5, 6, 7]
 
 
+def test_a_pause_is_looked_up_from_often() -> None:
+    cluster = Cluster()
+    cluster.source.pause(True)
+    assert cluster.source.read(4, 0.05) == []
+    cluster.source.pause(False)
+    cluster.source.read(4, 0.05)
+    assert cluster.consumers[0].timeouts_ms == [5, 50]
+
+
 def test_what_was_polled_is_dropped_when_its_partition_is_rewound(filled: Cluster) -> None:
     assert read(filled, 4) == [0, 1, 2, 3]
     filled.source.rewind({Partition("topic", 1): 2})

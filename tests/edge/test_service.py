@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,13 @@ import pytest
 from edge import service
 from edge.codec import decode_prediction
 from edge.delivery import AtLeastOnce, Delivery
-from edge.errors import BrokerUnavailableError
+from edge.errors import BrokerUnavailableError, FencedError
 from edge.images import Images
-from edge.memory_client import MemoryClient, MemorySource
+from edge.memory_client import MemoryClient, MemorySink, MemorySource
 from edge.model import Model, load_model
-from edge.records import Record
+from edge.records import Encoded, OnDone, Record
 from edge.service import Options, Service
+from edge.transactions import ExactlyOnce
 from tests.paths import LENET
 
 OPTIONS = Options("out", "dead", max_batch=16)
@@ -120,6 +121,74 @@ def test_writes_that_fail_lose_nothing_and_keep_the_order(
     ids = [int(decode_prediction(record).id) for record in client.topics["out"]]
     assert list(dict.fromkeys(ids)) == list(range(200))
     assert client.sinks_opened == 2
+
+
+class Beside:
+    """A client with a backlog of three batches, and on which thread each was inferred."""
+
+    def __init__(self, samples: Images, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.client, self.model = MemoryClient(), load_model(LENET)
+        self.threads: list[str] = []
+        self.begun = threading.Semaphore(0)
+        honest = self.model.infer
+
+        def infer(images: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+            self.threads.append(threading.current_thread().name)
+            self.begun.release()
+            return honest(images)
+
+        monkeypatch.setattr(self.model, "infer", infer)
+        for number, image in enumerate(samples.image[:48]):
+            self.client.append("in", image.tobytes(), None, [("request-id", str(number).encode())])
+
+    @property
+    def answered(self) -> list[int]:
+        return [int(decode_prediction(record).id) for record in self.client.topics["out"]]
+
+
+@pytest.fixture
+def beside(samples: Images, monkeypatch: pytest.MonkeyPatch) -> Beside:
+    return Beside(samples, monkeypatch)
+
+
+def test_while_there_is_a_backlog_a_batch_is_written_when_the_next_one_is_being_inferred(
+    beside: Beside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_all = MemorySink.write_all
+
+    def note(sink: MemorySink, topic: str, batch: Sequence[Encoded], on_done: OnDone) -> None:
+        if not beside.answered:
+            for _ in ("this one", "the next one"):
+                assert beside.begun.acquire(timeout=10)
+        write_all(sink, topic, batch, on_done)
+
+    monkeypatch.setattr(MemorySink, "write_all", note)
+    classify(beside.client, beside.model)
+    assert beside.answered == list(range(48))
+    assert [name.startswith("inference") for name in beside.threads] == [True, True, False]
+
+
+def test_a_guarantee_that_waits_for_what_was_read_is_served_batch_by_batch(
+    beside: Beside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(AtLeastOnce, "overlaps", ExactlyOnce.overlaps)
+    classify(beside.client, beside.model)
+    assert beside.answered == list(range(48))
+    assert beside.threads == ["MainThread"] * 3
+
+
+def test_what_is_inferred_when_the_loop_ends_is_still_written(beside: Beside, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = MemorySource.read
+
+    def fenced(source: MemorySource, max_records: int, timeout_s: float) -> list[Record]:
+        if source._position:
+            raise FencedError("another process")
+        return read(source, max_records, timeout_s)
+
+    monkeypatch.setattr(MemorySource, "read", fenced)
+    with pytest.raises(FencedError):
+        classify(beside.client, beside.model)
+    assert beside.answered == list(range(16))
 
 
 @pytest.mark.parametrize(("turn_s", "limits"), [(0.0, {16, 1}), (3600.0, {16})])

@@ -11,6 +11,7 @@ from bench.apps import unwind_on_sigterm
 from edge import cli
 from edge.classifier import AT_LEAST_ONCE, EXACTLY_ONCE
 from edge.delivery import COMMIT_INTERVAL_S
+from edge.pubsub import CLIENTS, KAFKA_PYTHON
 from tests.faults import report
 from tests.faults.cluster import Cluster
 from tests.faults.experiment import Plan, run
@@ -45,6 +46,7 @@ class Faults(click.ParamType[tuple[Injections, ...]]):
     help=f"Of {', '.join([*FAULTS, POISON])}.",
 )
 @click.option("--delivery", type=click.Choice([AT_LEAST_ONCE, EXACTLY_ONCE]), default=AT_LEAST_ONCE)
+@cli.option("CLIENT", "--client", type=click.Choice(CLIENTS), default=KAFKA_PYTHON, help="Of each classifier.")
 @click.option("--partitions", type=click.IntRange(1, 100), default=1, help="Of requests and predictions.")
 @click.option("--classifiers", type=click.IntRange(1, 20), default=1, help="Members of the group.")
 @click.option("--keys", type=click.IntRange(1, 10_000), default=4, help="Devices that send.")
@@ -70,12 +72,14 @@ def main(
     commit_interval: float,
     json_path: Path | None,
     options: tuple[str, ...],
+    client: str,
 ) -> None:
     """Send numbered requests with known answers through real classifiers and a real broker, harm them, and judge.
 
     What follows `--` goes to every classifier. Exits with 1 when a promise is broken.
     """
-    plan = Plan(requests, rate, faults, delivery, partitions, classifiers, keys, seed, named, commit_interval, options)
+    group = (partitions, classifiers, keys, seed, named, commit_interval)
+    plan = Plan(requests, rate, faults, delivery, *group, options, client)
     misfit = plan.misfit(int(nodes))
     if misfit is not None:
         raise click.UsageError(misfit)

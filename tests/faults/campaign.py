@@ -4,7 +4,7 @@ import os
 import platform
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +13,7 @@ import click
 
 from bench.apps import unwind_on_sigterm
 from edge.classifier import EXACTLY_ONCE
+from edge.pubsub import CONFLUENT
 from localkafka import KAFKA_VERSION
 from tests.faults import report
 from tests.faults.cluster import Cluster
@@ -25,7 +26,7 @@ DOCUMENT = ROOT / "docs" / "reliability.md"
 BEGIN, END = "<!-- campaign: begin -->", "<!-- campaign: end -->"
 VERSIONS = ("kafka-python", "confluent-kafka", "onnxruntime")
 COLUMNS = (
-    *("faults", "delivery", "requests", "lost", "duplicated", "wrong", "out of order"),
+    *("faults", "client", "delivery", "requests", "lost", "duplicated", "wrong", "out of order"),
     *("poison dead-lettered", "first new prediction", "longest silence", "verdict"),
 )
 
@@ -68,6 +69,11 @@ def once(text: str, requests: int = 6000, rate: float = 300.0, **settings: objec
     return many(text, requests, rate, delivery=EXACTLY_ONCE, **settings)
 
 
+def confluent(*cases: Case) -> tuple[Case, ...]:
+    """The same cases with the other client."""
+    return tuple(replace(case, plan=replace(case.plan, client=CONFLUENT)) for case in cases)
+
+
 KILLS = faults("kill-classifier:20,kill-broker:5")
 CASES: Mapping[int, Sequence[Case]] = {
     1: (
@@ -100,8 +106,26 @@ CASES: Mapping[int, Sequence[Case]] = {
         many("kill-classifier:3,kill-broker:2,slow:2:3", seed=3),
         once("kill-classifier:3,kill-broker:2,slow:2:3", seed=3),
         many("stop-classifier:1:8,stop-broker:1:3,stall:1:3", named=False, seed=4),
+        *confluent(
+            Case(Plan(50_000, 500, KILLS), duplicated_share=0.02),
+            Case(Plan(20_000, 200, KILLS, EXACTLY_ONCE)),
+            Case(Plan(8_000, 100, faults("kill-broker:1:60")), recovery_s={"kill-broker": 3.0}),
+            Case(Plan(3_000, 100, faults("kill-classifier:10")), recovery_s={"kill-classifier": 2.0}),
+            many("stop-classifier:1:8", named=False),
+            Case(Plan(3_000, 100, faults("zombie:4"), EXACTLY_ONCE)),
+            once("kill-unwritten:4:1"),
+            many("stop-broker:2:5"),
+            many("cut:10"),
+            many("stall:2:5,stall-writes:2:3"),
+            once("stall:1:15"),
+            many("join-and-leave:10", named=False),
+            once("kill-classifier:3,kill-broker:2,slow:2:3", seed=3),
+        ),
     ),
-    3: (many("kill-leader:3:2"), once("kill-leader:3:2"), many("move-leader:3:2"), once("move-leader:3:2")),
+    3: (
+        *(many("kill-leader:3:2"), once("kill-leader:3:2"), many("move-leader:3:2"), once("move-leader:3:2")),
+        *confluent(many("kill-leader:3:2"), once("move-leader:3:2")),
+    ),
 }
 
 

@@ -11,6 +11,7 @@ from edge.classifier import AT_LEAST_ONCE, EXACTLY_ONCE
 from edge.delivery import COMMIT_INTERVAL_S, MAX_IN_FLIGHT
 from edge.images import load_images
 from edge.model import load_model
+from edge.pubsub import KAFKA_PYTHON
 from edge.service import MAX_BATCH
 from tests.faults.checker import Verdict, check
 from tests.faults.cluster import Cluster
@@ -41,6 +42,7 @@ class Plan:
     named: bool = True
     commit_interval_s: float = COMMIT_INTERVAL_S
     options: tuple[str, ...] = ()
+    client: str = KAFKA_PYTHON
 
     @property
     def duration_s(self) -> float:
@@ -78,7 +80,8 @@ class Plan:
 
     def classifier_options(self) -> list[str]:
         """Beside those of every classifier."""
-        return ["--delivery", self.delivery, "--commit-interval", str(self.commit_interval_s), *self.options]
+        ours = {"--client": self.client, "--delivery": self.delivery, "--commit-interval": str(self.commit_interval_s)}
+        return [*(word for pair in ours.items() for word in pair), *self.options]
 
 
 @dataclass(frozen=True)

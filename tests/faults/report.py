@@ -17,6 +17,7 @@ def text(result: Result, failures: Sequence[str]) -> str:
     rows = [
         ("requests", f"{verdict.logged} in the topic, {verdict.acknowledged} acknowledged"),
         ("delivery", plan.delivery),
+        ("client", plan.client),
         ("faults", faults(result)),
         ("lost", str(len(verdict.lost))),
         ("duplicated", f"{verdict.duplicates} ({verdict.duplicated_share:.2%}), allowed {plan.allowed_duplicates}"),
@@ -42,6 +43,7 @@ def row(result: Result, failures: Sequence[str]) -> str:
     members = f"{plan.classifiers} classifiers" if plan.classifiers > 1 else "1 classifier"
     cells = [
         f"{faults(result)} ({members}, seed {plan.seed})",
+        plan.client,
         plan.delivery,
         f"{verdict.logged:,} at {plan.rate_per_s:g}/s",
         len(verdict.lost),

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from edge.classifier import EXACTLY_ONCE
+from edge.pubsub import CLIENTS, CONFLUENT
 from tests.faults.campaign import faults
 from tests.faults.cluster import CAN_FILL_DISK, Cluster
 from tests.faults.experiment import Plan, Result, run
@@ -18,6 +19,9 @@ THROUGH_THE_PROXY: Mapping[str, Plan] = {
     "kills before what was answered is written": Plan(600, 200, faults("kill-unwritten:1:1")),
     "kills, and connections that are cut, stalled and slow": Plan(
         1600, 200, faults("kill-classifier:2,cut:2,stall:1:1,stall-writes:1:1,slow:1:1,poison:40")
+    ),
+    "the same with the other client": Plan(
+        1200, 200, faults("kill-classifier:1,kill-unwritten:1:1,cut:1,stall:1:1,slow:1:1,poison:40"), client=CONFLUENT
     ),
 }
 IN_THE_GROUP: Mapping[str, Plan] = {
@@ -59,9 +63,10 @@ def test_a_broker_that_is_killed_stopped_or_whose_disk_is_full_loses_nothing(clu
     assert_sound(run(Plan(1000, 120, faults(f"kill-broker:1,stop-broker:1:1{full_disk},poison:9")), cluster))
 
 
-def test_exactly_once_nothing_is_lost_or_duplicated_by_kills(cluster: Cluster) -> None:
-    plan = Plan(1000, 120, faults("kill-classifier:2,kill-unwritten:1,kill-broker:1,poison:9"), EXACTLY_ONCE)
-    assert_sound(run(plan, cluster))
+@pytest.mark.parametrize("client", CLIENTS)
+def test_exactly_once_nothing_is_lost_or_duplicated_by_kills(cluster: Cluster, client: str) -> None:
+    kills = faults("kill-classifier:2,kill-unwritten:1,kill-broker:1,poison:9")
+    assert_sound(run(Plan(1000, 120, kills, EXACTLY_ONCE, client=client), cluster))
 
 
 def test_leaders_and_coordinators_that_move_lose_and_duplicate_nothing() -> None:

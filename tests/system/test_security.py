@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from edge.cluster import Cluster
+from edge.pubsub import CLIENTS, CONFLUENT, KAFKA_PYTHON
 from edge.security import Secret, Security
 from localkafka import LocalKafka
 from tests.paths import LENET, ROOT
@@ -103,6 +104,21 @@ def test_every_app_works_on_every_listener(secure: LocalKafka, listener: str) ->
     assert consume.lines == [f"read {n}" for n in range(1, 101)]
 
 
+def test_the_other_client_works_on_every_listener(secure: LocalKafka) -> None:
+    with contextlib.ExitStack() as stack:
+        pairs = []
+        for listener in LISTENERS:
+            environment = {**access(secure, listener), **topics(), "EDGE_CLIENT": CONFLUENT}
+            consumers = {**environment, "EDGE_GROUP": f"other-{listener}"}
+            classifier = stack.enter_context(Process(*CLASSIFIER, **environment))
+            query = stack.enter_context(Process("edge.query", "--limit", "5", "--interval", "0", **environment))
+            consumer = stack.enter_context(Process("edge.consumer", "--limit", "5", **consumers))
+            pairs.append((classifier, query, consumer))
+        for classifier, query, consumer in pairs:
+            assert (query.end(), consumer.end(), classifier.terminate()) == (0, 0, 0), classifier.log
+            assert consumer.lines[-1].startswith("5 predictions read")
+
+
 def test_every_mechanism_works_with_and_without_tls(secure: LocalKafka) -> None:
     with contextlib.ExitStack() as stack:
         processes = [
@@ -169,11 +185,14 @@ RIGHTS = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "variable", "right", "app"), RIGHTS)
+RIGHTS_BY_CLIENT = [(KAFKA_PYTHON, *case) for case in RIGHTS] + [(CONFLUENT, *case) for case in RIGHTS[::2]]
+
+
+@pytest.mark.parametrize(("client", "kind", "variable", "right", "app"), RIGHTS_BY_CLIENT)
 def test_a_missing_right_is_named(
-    secure: LocalKafka, kind: str, variable: str, right: str, app: tuple[str, ...]
+    secure: LocalKafka, client: str, kind: str, variable: str, right: str, app: tuple[str, ...]
 ) -> None:
-    environment = {**access(secure, "SASL_SSL"), **topics()}
+    environment = {**access(secure, "SASL_SSL"), **topics(), "EDGE_CLIENT": client}
     with secure.denied("edge", kind, environment[variable], right):
         code, words = refused(environment, *app)
     assert code == 77
@@ -232,8 +251,10 @@ def forms(password: str) -> set[str]:
 DEBUG = {"PYTHONPATH": str(ROOT / "tests" / "system" / "debug")}
 
 
-def test_no_secret_is_in_any_log_at_any_level(secure: LocalKafka, tmp_path: Path) -> None:
-    right = {**access(secure, "SASL_SSL", EDGE_SASL_MECHANISM="PLAIN"), **topics(), **DEBUG}
+@pytest.mark.parametrize("client", CLIENTS)
+def test_no_secret_is_in_any_log_at_any_level(secure: LocalKafka, tmp_path: Path, client: str) -> None:
+    access_by_plain = access(secure, "SASL_SSL", EDGE_SASL_MECHANISM="PLAIN", EDGE_CLIENT=client)
+    right = {**access_by_plain, **topics(), **DEBUG}
     scram = {**right, "EDGE_SASL_MECHANISM": "SCRAM-SHA-256", "EDGE_GROUP": "debug"}
     wrong = {**right, "EDGE_SASL_USERNAME": "nobody"}
     bench = ("bench.latency", "--rate", "50", "--duration", "1", "--warm-up", "0")
@@ -251,7 +272,8 @@ def test_no_secret_is_in_any_log_at_any_level(secure: LocalKafka, tmp_path: Path
     working = [classifier, query, consumer, counter, latency]
     failing = [run(*app, **wrong) for app in (CLASSIFIER, ("edge.query",), ("bench.latency",))]
     assert [app.process.returncode for app in failing] == [77] * 3
-    assert all("DEBUG Starting new bootstrap" in app.log for app in working)
+    if client == KAFKA_PYTHON:
+        assert all("DEBUG Starting new bootstrap" in app.log for app in working)
     texts = [*seen, *("\n".join([*app.lines, app.log]) for app in (*working, *failing))]
     found = {
         (form, text[max(0, text.index(form) - 200) :][:400])
