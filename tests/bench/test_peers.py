@@ -1,5 +1,6 @@
 """The comparison: our own systems over a real Kafka, and what rounds come to."""
 
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 from bench.errors import AppError
 from bench.peers.__main__ import check_names
 from bench.peers.bars import Bar
-from bench.peers.measure import Bench, drained, latency, size_of_drain
+from bench.peers.environments import UnavailableError
+from bench.peers.measure import Bench, Latency, drained, latency, size_of_drain
 from bench.peers.rounds import Findings, Plan, install, measure, order
 from bench.peers.summary import results
 from bench.peers.systems import OURS, PEERS, SYSTEMS, System
@@ -30,12 +32,13 @@ def bench(kafka: LocalKafka, samples: Images) -> Bench:
     return Bench(Cluster(kafka.bootstrap_servers), samples, MODEL)
 
 
+@pytest.fixture
+def bench_without_broker(samples: Images) -> Bench:
+    return Bench(Cluster("localhost:9"), samples, MODEL)
+
+
 def named(name: str) -> System:
     return next(system for system in SYSTEMS if system.name == name)
-
-
-def failing(*_: Any) -> str:
-    raise AppError("it cannot be had")
 
 
 @pytest.mark.kafka
@@ -55,20 +58,43 @@ def test_our_classifier_is_measured(bench: Bench, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.kafka
-def test_a_system_that_ends_is_left_out_and_the_others_are_measured(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+def test_a_system_that_ends_by_itself_is_told_with_its_last_words(bench: Bench) -> None:
+    words = "import sys; print('no such option'); sys.exit(3)"
+    broken = replace(named("quix"), install=lambda: sys.executable, command=lambda python, _: [python, "-c", words])
+    with pytest.raises(AppError, match=r"Quix Streams 3.28 ended by itself with exit code 3.*\n  no such option"):
+        latency(bench, broken, poisson(100, 1, 1), 0.0)
+
+
+def test_a_system_that_fails_is_left_out_from_then_on_and_the_others_are_measured(
+    bench_without_broker: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.peers.rounds.WARM_UP_S", 0.2)
-    ours = named("ours-kafka-python")
-    broken = System("broken", "Broken", "peer", ours.install, lambda python, _: [python, "-c", "raise SystemExit(3)"])
-    missing = System("missing", "Missing", "peer", failing, ours.command)
+    attempts = []
+
+    def measured(_: Bench, system: System, schedule_s: Any, __: float) -> Latency:
+        attempts.append(system.name)
+        if system.name == "quix":
+            raise AppError("it has ended")
+        return Latency(len(schedule_s), 0, 0, np.ones(len(schedule_s)), np.zeros(len(schedule_s)))
+
+    def unavailable() -> str:
+        raise UnavailableError("it cannot be had")
+
+    monkeypatch.setattr("bench.peers.rounds.latency", measured)
+    quix = replace(named("quix"), install=lambda: sys.executable)
+    mlserver = replace(named("mlserver"), install=unavailable)
+    chosen = [
+        named("ours-kafka-python"),
+        replace(named("quix"), **here),
+        replace(named("mlserver"), install=unavailable),
+    ]
     findings = Findings()
-    able = install([broken, missing, ours], findings)
-    assert [system.name for system in able] == ["broken", "ours-kafka-python"]
-    measure(bench, able, Plan(1, 64, 1, True, False), findings, load_model(MODEL), 64)
-    assert "Broken ended by itself with exit code 3" in findings.missing["broken"]
-    assert findings.missing["missing"] == "it cannot be had"
-    assert [row["system"] for row in findings.rows] == ["ours-kafka-python"]
+    able = install(chosen, findings)
+    measure(bench_without_broker, able, Plan(3, 100, 1, True, False), findings, load_model(MODEL), 64)
+    assert findings.missing == {"mlserver": "it cannot be had", "quix": "it has ended"}
+    assert sorted(attempts) == ["ours-kafka-python"] * 3 + ["quix"]
+    assert [(row["system"], row["round"], row["sent"]) for row in findings.rows] == [
+        ("ours-kafka-python", number, 100) for number in range(3)
+    ]
 
 
 def test_the_order_is_of_chance_but_the_same_for_the_same_seed() -> None:
