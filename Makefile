@@ -44,6 +44,33 @@ test-train: .venv-train/ready ## The tests of training and export, and of the wh
 faults: .venv-edge/ready ## Kill, stop and cut for half an hour; the verdict goes into docs/reliability.md
 	$(EDGE) -m tests.faults.campaign
 
+# Where `make bench` puts what it measured, and what docs/performance.md and README.md are made of.
+RESULTS := docs/results
+
+.PHONY: bench
+bench: .venv-edge/ready ## Measure everything again, in an hour; tables and figures go into docs/ and README.md
+	mkdir -p $(RESULTS)
+	$(EDGE) -m bench.peers --output $(RESULTS)/peers.json
+	for client in kafka-python confluent; do \
+	    [ $$client = kafka-python ] && suffix= || suffix=-$$client; \
+	    $(EDGE) -m bench.latency --client $$client --duration 70 --output $(RESULTS)/latency$$suffix.json; \
+	    $(EDGE) -m bench.throughput --client $$client --output $(RESULTS)/throughput$$suffix.json; \
+	    $(EDGE) -m bench.startup --client $$client --output $(RESULTS)/startup$$suffix.json; \
+	    $(EDGE) -m bench.plan $(RESULTS)/throughput$$suffix.json --output $(RESULTS)/plan$$suffix.json; \
+	done
+	for scenario in single-stream server; do \
+	    $(EDGE) -m bench.latency --scenario $$scenario --output $(RESULTS)/latency-$$scenario.json; \
+	done
+	for over in rate batch partitions payload; do \
+	    $(EDGE) -m bench.scaling --over $$over --output $(RESULTS)/scaling-$$over.json; \
+	done
+	$(MAKE) report
+
+.PHONY: report
+report: .venv-edge/ready ## Write the tables and figures of what was measured, without measuring
+	$(EDGE) -m bench.report $(RESULTS)/*.json -o report.html --png docs/figures --markdown docs/performance.md
+	$(EDGE) -m bench.report $(RESULTS)/peers.json -o report.html --markdown README.md
+
 .PHONY: lint
 lint: .venv-edge/ready ## ruff, mypy --strict, and no secret in the tree
 	$(EDGE) -m ruff check

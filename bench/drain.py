@@ -15,7 +15,7 @@ from bench.driver import START_TIMEOUT_S, Encode, Headers, with_id
 from bench.errors import AppError
 from bench.offsets import partitions_of, watermarks
 from edge.cluster import Cluster
-from edge.codec import CONTENT_TYPE, REQUEST_ID, REQUEST_TOPIC_CONFIG
+from edge.codec import CONTENT_TYPE, REQUEST_TOPIC_CONFIG
 from edge.confluent_options import connection_options
 
 APPENDED = {"message.timestamp.type": "LogAppendTime"}
@@ -184,12 +184,6 @@ def drained(
         expected = finish.written() + requests - answered
     rate, seconds = _rate(np.sort(first_ms[answers > 0]), warm_up)
     return Drained(requests, answered, int((answers > 1).sum()), rate, seconds)
-
-
-def request_id(message: Message) -> str | None:
-    """The id that `preload` has given a request, from its answer's headers."""
-    value = dict(message.headers() or []).get(REQUEST_ID)
-    return value.decode() if isinstance(value, bytes) else value
 
 
 def _answers(

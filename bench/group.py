@@ -10,6 +10,7 @@ from typing import Any
 
 from bench import drain
 from bench.apps import App
+from bench.trace import request_id
 from bench.usage import usage
 from edge import classifier
 from edge.classifier import AT_LEAST_ONCE, EXACTLY_ONCE
@@ -145,7 +146,7 @@ def drained_by(
         ]
         watch, deadline = _Watch(apps), time.monotonic() + bench.timeout_s
         cost = _cost(bench, work, finish, watch, deadline)
-        result = drain.drained(finish, work.requests, _left(deadline), watch.check, drain.request_id)
+        result = drain.drained(finish, work.requests, _left(deadline), watch.check, request_id)
     return {
         "app": app,
         "prediction_topic": predictions,

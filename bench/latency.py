@@ -158,11 +158,12 @@ def main(
         "model": model.name,
         "model_sha256": sha256,
         "images": images.name,
+        "client": cli.chosen_client() if cluster is None else cluster.client,
         "delivery": delivery,
         "options": list(options),
         "own_broker": cluster is None,
     }
-    click.echo(f"{scenario}, {delivery}" + (f", {' '.join(options)}" if options else ""))
+    click.echo(", ".join([scenario, delivery, configuration["client"], *([" ".join(options)] if options else [])]))
     click.echo(show(results))
     result.write(output, result.document("latency", configuration, results))
 

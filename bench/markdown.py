@@ -8,6 +8,7 @@ from bench import plan, scaling, startup, throughput
 from bench.compare import is_table
 from bench.grid import Grid
 from bench.page import flat
+from bench.peers import table
 from bench.spread import is_spread, number, shown
 from edge.errors import BadDataError
 
@@ -30,8 +31,9 @@ def written(document: str, name: str, result: Result) -> str:
 
 def block(result: Result) -> str:
     """The table of a result, with where it comes from."""
-    grid = _GRIDS.get(result["benchmark"], _any)(result["results"])
-    return f"{grid.markdown()}\n\n{origin(result)}"
+    kind, results = result["benchmark"], result["results"]
+    shown_as = table.markdown(results) if kind == "peers" else _GRIDS.get(kind, _any)(results).markdown()
+    return f"{shown_as}\n\n{origin(result)}"
 
 
 def origin(result: Result) -> str:
@@ -54,18 +56,6 @@ def _latency(results: Result) -> Grid:
         rows.append([name, *(_cell(found.get(key)) for key in _PERCENTILES), *rates, *_counts(system)])
     head = ["ms from the intended send", *_PERCENTILES, "requests/s", "images/s", "lost", "twice"]
     return _without_empty(Grid(head, rows))
-
-
-def _peers(results: Result) -> Grid:
-    rows, notes = [], []
-    for system in results["systems"]:
-        if system.get("missing"):
-            notes.append(f"{system['title']} was not measured: {system['missing']}")
-            continue
-        latency = [_cell(system.get("latency_ms", {}).get(key)) for key in ("p50", "p99")]
-        rates = [_cell(system.get(key)) for key in ("images_per_s", "cpu_s_per_1000")]
-        rows.append([system["title"], *latency, *rates, *_counts(system)])
-    return Grid(["", "p50, ms", "p99, ms", "images/s", "CPU s/1,000", "lost", "twice"], rows, notes)
 
 
 def _any(results: Result) -> Grid:
@@ -100,5 +90,4 @@ _GRIDS: Mapping[str, Callable[[Result], Grid]] = {
     "scaling": scaling.grid,
     "plan": plan.grid,
     "latency": _latency,
-    "peers": _peers,
 }

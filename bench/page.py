@@ -70,16 +70,16 @@ def _result(anchor: str, title: str, result: Mapping[str, Any]) -> str:
         f'<section id="{anchor}"><h2>{escape(title)}</h2>',
         *_pairs("Where it was measured", conditions),
         *_pairs("Configuration", result["configuration"]),
-        *_figures(title, result),
+        *_figures(anchor, title, result),
         *_any("", result["results"]),
         "</section>",
     ]
     return "\n".join(parts)
 
 
-def _figures(title: str, result: Mapping[str, Any]) -> list[str]:
+def _figures(anchor: str, title: str, result: Mapping[str, Any]) -> list[str]:
     try:
-        drawn = {name: svg(drawing, name) for name, drawing in drawings(result).items()}
+        drawn = {name: svg(drawing, f"{anchor} {name}") for name, drawing in drawings(result).items()}
     except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         lacking = f"it lacks what bench.{result['benchmark']} writes ({error!r})"
         raise BadDataError(f"{title} cannot be drawn: {lacking}") from None

@@ -51,6 +51,8 @@ def main(
 
     With --compare, the result of the same benchmark is held against an older one, on stdout, too.
     """
+    if (folder or document) and len({path.stem for path in results}) < len(results):
+        raise click.UsageError("two results have files of one name, by which drawings and tables are told apart")
     new = [(path.name, read(path)) for path in results]
     comparisons = [_against(read(old), old, [found for _, found in new]) for old in olds]
     for found in comparisons:

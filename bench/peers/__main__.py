@@ -1,5 +1,6 @@
 """Our classifier beside other frameworks on the same work: `python -m bench.peers`."""
 
+import os
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from bench.errors import AppError
 from bench.group import parameters
 from bench.latency import MODEL
 from bench.peers.measure import Bench
-from bench.peers.rounds import RATE_PER_S, Findings, Plan, install, measure
+from bench.peers.rounds import RATE_PER_S, Findings, Plan, install, measure, seconds_of
 from bench.peers.summary import results
 from bench.peers.systems import SYSTEMS, System
 from bench.peers.table import markdown, verdicts
@@ -21,6 +22,9 @@ from edge import cli
 from edge.images import load_images
 from edge.model import load_model
 from edge.query import SAMPLES
+
+MOST_LOAD = 0.5
+"""Processes that may have been running on average in the last minute: the bench itself needs two cores."""
 
 
 def check_names(_: click.Context, __: click.Parameter, value: str | None) -> tuple[System, ...]:
@@ -82,22 +86,28 @@ def main(
     plan = Plan(rounds, requests, seed, not skip_latency, not skip_drain)
     findings = Findings()
     able = install(chosen, findings)
-    click.echo(f"{len(able)} systems, {rounds} rounds in an order of chance (--seed {seed})", err=True)
+    minutes = len(able) * seconds_of(plan) / 60
+    click.echo(
+        f"systems: {len(able)}, rounds: {rounds}, in an order of chance (--seed {seed}): {minutes:.0f} min", err=True
+    )
+    if (load := os.getloadavg()[0]) > MOST_LOAD:
+        click.echo(f"this machine is busy (load {load:.1f}): what is measured now says little", err=True)
     with broker(None) as cluster:
         measure(Bench(cluster, sent, model), able, plan, findings, served, parameters([])["max_batch"])
     found = results(chosen, findings)
     click.echo(markdown(found))
     click.echo(f"\n{verdicts(found['bars'])}\n")
-    result.write(output, result.document("peers", _configuration(plan, chosen, findings, model, images), found))
+    result.write(output, result.document("peers", _configuration(plan, load, chosen, findings, model, images), found))
     if findings.missing:
         raise AppError(f"not measured, or not to the end: {', '.join(findings.missing)}; the reasons are above")
 
 
 def _configuration(
-    plan: Plan, chosen: Sequence[System], findings: Findings, model: Path, images: Path
+    plan: Plan, load: float, chosen: Sequence[System], findings: Findings, model: Path, images: Path
 ) -> dict[str, Any]:
     return {
         **vars(plan),
+        "load_before": load,
         "rate_per_s": RATE_PER_S,
         "systems": [system.name for system in chosen],
         "drain_requests": findings.sizes,

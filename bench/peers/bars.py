@@ -1,87 +1,98 @@
 """The bars that we have set ourselves, each held against what was measured."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from bench.peers.systems import ECHO, KAFKA_PYTHON, OURS, PEER
+from bench.peers.systems import ECHO, OURS, PEER
+from edge.pubsub import CONFLUENT, KAFKA_PYTHON
 
 Entry = Mapping[str, Any]
-CONFLUENT = "confluent"
-NO_WORSE = ("kafka-streams", "faststream-confluent", "faststream-aiokafka", "mlserver")
-"""Peers that the default client's latency is compared with; Quix Streams is on librdkafka, too."""
+Rates = Mapping[int, float]
+"""Images a second, by round."""
+
+SAME_LEAGUE = ("kafka-streams", "faststream-confluent", "faststream-aiokafka", "mlserver")
+"""Peers that the default client's latency is held against; the confluent one's is held against all of them."""
 
 
 @dataclass(frozen=True)
 class Bar:
-    """`measured` should be at least `needed`, or at most where `is_limit`; None was not measured."""
+    """`measured` should be at least `needed`, or at most where `is_limit`; None could not be measured."""
 
     bar: str
     measured: float | None
     needed: float
     aim: float | None = None
     is_limit: bool = False
-    met: bool | None = None
+    met: bool | None = field(init=False)
 
     def __post_init__(self) -> None:
-        if self.measured is not None:
-            met = self.measured <= self.needed if self.is_limit else self.measured >= self.needed
-            object.__setattr__(self, "met", met)
+        object.__setattr__(self, "met", self._is_met())
+
+    def _is_met(self) -> bool | None:
+        if self.measured is None:
+            return None
+        return self.measured <= self.needed if self.is_limit else self.measured >= self.needed
 
 
 def bars(entries: Sequence[Entry], rows: Sequence[Entry], ceilings: Sequence[Entry]) -> list[Bar]:
-    """All that these results can speak of; ratios of rates are taken within a round, where both saw one machine."""
-    rates = {
-        entry["name"]: {
-            row["round"]: row["images_per_s"]
-            for row in rows
-            if row["system"] == entry["name"] and row["measurement"] == "drain"
-        }
-        for entry in entries
-    }
-    limit = {row["round"]: row["images_per_s"] for row in ceilings}
-    best, fastest = _best(entries)
-    own, echo = (rates.get(f"{kind}-{KAFKA_PYTHON}", {}) for kind in (OURS, ECHO))
-    confluent = rates.get(f"{OURS}-{CONFLUENT}", {})
-    peer = rates.get(best, {})
-    return [
-        Bar(f"images/s of ours, {KAFKA_PYTHON}, against the best peer's ({fastest})", _ratio(own, peer), 1.5, 2.0),
-        Bar(f"images/s of ours, {KAFKA_PYTHON}, against its own echo's", _ratio(own, echo), 0.8),
-        Bar(f"images/s of ours, {CONFLUENT}, against the best peer's ({fastest})", _ratio(confluent, peer), 3.0, 4.0),
-        Bar(f"images/s of ours, {CONFLUENT}, against onnxruntime alone", _ratio(confluent, limit), 0.6, 0.75),
-        *_latencies(entries),
-    ]
+    """Those of the systems that were asked for."""
+    known = {entry["name"]: entry for entry in entries}
+    drains = [row for row in rows if row["measurement"] == "drain"]
+    rates = {name: _rates([row for row in drains if row["system"] == name]) for name in known}
+    return [*_rate_bars(known, rates, _rates(ceilings)), *_latency_bars(known)]
 
 
-def _best(entries: Sequence[Entry]) -> tuple[str, str]:
+def _rate_bars(known: Mapping[str, Entry], rates: Mapping[str, Rates], limit: Rates) -> list[Bar]:
+    best = _fastest(known.values())
+    found = []
+    for client, needed, aim in ((KAFKA_PYTHON, 1.5, 2.0), (CONFLUENT, 3.0, 4.0)):
+        own = known.get(f"{OURS}-{client}")
+        if own is not None and best is not None:
+            text = f"images/s: {own['title']} ÷ {best['title']}, the fastest peer"
+            found.append(Bar(text, _ratio(rates[own["name"]], rates[best["name"]]), needed, aim))
+    default, echo = known.get(f"{OURS}-{KAFKA_PYTHON}"), known.get(f"{ECHO}-{KAFKA_PYTHON}")
+    if default is not None and echo is not None:
+        text = f"images/s: {default['title']} ÷ {echo['title']}"
+        found.append(Bar(text, _ratio(rates[default["name"]], rates[echo["name"]]), 0.8))
+    confluent = known.get(f"{OURS}-{CONFLUENT}")
+    if confluent is not None:
+        text = f"images/s: {confluent['title']} ÷ onnxruntime alone"
+        found.append(Bar(text, _ratio(rates[confluent["name"]], limit), 0.6, 0.75))
+    return found
+
+
+def _latency_bars(known: Mapping[str, Entry]) -> list[Bar]:
+    found = []
+    for client in (KAFKA_PYTHON, CONFLUENT):
+        own, echo = known.get(f"{OURS}-{client}"), known.get(f"{ECHO}-{client}")
+        if own is None:
+            continue
+        if echo is not None:
+            found.append(_latency_bar("p50", own, echo, 1.15))
+        for peer in known.values():
+            if peer["kind"] == PEER and (client == CONFLUENT or peer["name"] in SAME_LEAGUE):
+                found += [_latency_bar(percentile, own, peer, 1.0) for percentile in ("p50", "p99")]
+    return found
+
+
+def _latency_bar(percentile: str, own: Entry, other: Entry, needed: float) -> Bar:
+    above, below = own["pooled_ms"].get(percentile), other["pooled_ms"].get(percentile)
+    measured = above / below if above is not None and below else None
+    return Bar(f"{percentile}: {own['title']} ÷ {other['title']}", measured, needed, is_limit=True)
+
+
+def _fastest(entries: Iterable[Entry]) -> Entry | None:
     peers = [entry for entry in entries if entry["kind"] == PEER and "images_per_s" in entry]
-    if not peers:
-        return "", "none measured"
-    best = max(peers, key=lambda entry: float(entry["images_per_s"]["median"]))
-    return best["name"], best["title"]
+    return max(peers, key=lambda entry: float(entry["images_per_s"]["median"]), default=None)
 
 
-def _ratio(above: Mapping[int, float], below: Mapping[int, float]) -> float | None:
+def _rates(rows: Sequence[Entry]) -> Rates:
+    return {row["round"]: row["images_per_s"] for row in rows}
+
+
+def _ratio(above: Rates, below: Rates) -> float | None:
+    """The median over the rounds; within one, both sides saw the same machine."""
     found = [rate / below[number] for number, rate in above.items() if below.get(number)]
     return median(found) if found else None
-
-
-def _latencies(entries: Sequence[Entry]) -> list[Bar]:
-    found = {entry["name"]: entry for entry in entries}
-    bars = []
-    for client in (KAFKA_PYTHON, CONFLUENT):
-        own, echo = found.get(f"{OURS}-{client}"), found.get(f"{ECHO}-{client}")
-        text = f"p50 of ours, {client}, against its own echo's"
-        bars.append(Bar(text, _quotient(own, echo, "p50"), 1.15, is_limit=True))
-        for peer in entries:
-            if peer["kind"] == PEER and (client == CONFLUENT or peer["name"] in NO_WORSE):
-                for name in ("p50", "p99"):
-                    text = f"{name} of ours, {client}, against {peer['title']}'s"
-                    bars.append(Bar(text, _quotient(own, peer, name), 1.0, is_limit=True))
-    return bars
-
-
-def _quotient(above: Entry | None, below: Entry | None, name: str) -> float | None:
-    values = [entry["pooled_ms"].get(name) if entry else None for entry in (above, below)]
-    return values[0] / values[1] if values[0] is not None and values[1] else None

@@ -19,6 +19,7 @@ ROOT = Path(__file__).parent.parent.parent
 LOCKS = ROOT / "locks"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "onnx-kafka-edge" / "peers"
 _STATE = "made-from"
+_QUIET = ("--quiet", "--disable-pip-version-check")
 
 
 class UnavailableError(AppError):
@@ -79,7 +80,7 @@ def _install(name: str, lock: Path, directory: Path, interpreter: Path) -> None:
         f"{sys.executable} cannot make an environment for {name}: install its venv (Debian: python3-venv)",
     )
     _run(
-        [str(interpreter), "-m", "pip", "install", "--quiet", "--require-hashes", "-r", str(lock)],
+        [str(interpreter), "-m", "pip", "install", *_QUIET, "--require-hashes", "-r", str(lock)],
         f"the packages of {lock.name} cannot be installed: {advice}",
     )
 

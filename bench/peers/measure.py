@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import numpy as np
 import numpy.typing as npt
-from confluent_kafka import Message
+from confluent_kafka import KafkaException, Message
 from confluent_kafka.admin import AdminClient
 
 from bench import drain
@@ -20,6 +21,7 @@ from bench.driver import Driver, Topics
 from bench.errors import AppError
 from bench.peers.process import Process
 from bench.peers.systems import DRAIN, LATENCY, System, Task
+from bench.trace import request_id
 from bench.usage import usage
 from edge.cluster import Cluster
 from edge.confluent_options import connection_options
@@ -147,10 +149,17 @@ def _topics(cluster: Cluster) -> Iterator[Topics]:
     try:
         yield topics
     finally:
-        # 3 of syslog: it would tell that it ends.
-        admin = AdminClient({**connection_options(cluster), "log_level": 3})
-        for deleted in admin.delete_topics([topics.requests, topics.predictions]).values():
+        _delete(cluster, topics)
+
+
+def _delete(cluster: Cluster, topics: Topics) -> None:
+    # 3 of syslog: it would tell that it ends.
+    admin = AdminClient({**connection_options(cluster), "log_level": 3})
+    for name, deleted in admin.delete_topics([topics.requests, topics.predictions]).items():
+        try:
             deleted.result(TOPIC_TIMEOUT_S)
+        except KafkaException as error:
+            click.echo(f"the topic {name} is left behind: {error.args[0]}", err=True)
 
 
 def _preload(bench: Bench, system: System, topics: Topics, requests: int) -> None:
@@ -180,7 +189,7 @@ def _number(requests: int) -> Callable[[Message], str | None]:
     """The number of the request that is answered; what answers another run's request is counted for none."""
 
     def id_of(message: Message) -> str | None:
-        known = drain.request_id(message)
+        known = request_id(message)
         return known if known is not None and known.isdecimal() else str(requests)
 
     return id_of

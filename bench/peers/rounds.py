@@ -22,6 +22,8 @@ WARM_UP_S = 5.0
 DRAIN_S = 8.0
 DRAIN_TIMEOUT_S = 90.0
 CEILING_S = 2.0
+OVERHEAD_S = 3.0
+"""What starting and stopping a process takes, or writing requests and reading answers, about."""
 
 Row = dict[str, Any]
 
@@ -45,6 +47,13 @@ class Findings:
     missing: dict[str, str] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
     ceilings: list[Row] = field(default_factory=list)
+
+
+def seconds_of(plan: Plan) -> float:
+    """How long a system takes, about, to be measured in all rounds."""
+    latency_s = WARM_UP_S + plan.requests / RATE_PER_S + OVERHEAD_S if plan.has_latency else 0.0
+    drain_s = DRAIN_S + 2 * OVERHEAD_S if plan.has_drain else 0.0
+    return plan.rounds * (latency_s + drain_s) + (DRAIN_S + OVERHEAD_S if plan.has_drain else 0.0)
 
 
 def order(systems: Sequence[System], number: int, seed: int) -> list[System]:

@@ -9,7 +9,7 @@ from bench import statistics
 from bench.peers.bars import bars
 from bench.peers.rounds import Findings, Row
 from bench.peers.systems import System
-from bench.spread import spreads
+from bench.spread import spread, spreads
 
 PERCENTILES = ("p50", "p90", "p99")
 MEASURES = ("images_per_s", "cpu_s_per_1000", "rss_bytes")
@@ -18,10 +18,11 @@ MEASURES = ("images_per_s", "cpu_s_per_1000", "rss_bytes")
 def results(systems: Sequence[System], findings: Findings) -> dict[str, Any]:
     """The results of the document; `runs` are without the single requests' latencies."""
     entries = [_entry(system, findings) for system in systems]
-    ceiling = _ceiling(findings.ceilings)
+    lags = [row["sender_lag_ms"]["p99"] for row in findings.rows if "p99" in row.get("sender_lag_ms", {})]
     return {
         "systems": entries,
-        "ceiling": ceiling,
+        "ceiling": _ceiling(findings.ceilings),
+        "sender_lag_p99_ms": spread(lags) if lags else None,
         "bars": [vars(bar) for bar in bars(entries, findings.rows, findings.ceilings)],
         "runs": [{key: value for key, value in row.items() if key != "samples_ms"} for row in findings.rows],
         "ceiling_runs": findings.ceilings,

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.peers.bars import Bar
 from bench.peers.systems import OURS, PEER
 from bench.spread import Spread, shown
 
@@ -21,7 +20,7 @@ def markdown(results: Mapping[str, Any]) -> str:
     lines = [HEAD, "|---|" + "---:|" * (columns - 1), *(_row(entry, entries) for entry in entries)]
     if results["ceiling"]:
         lines.append(_ceiling_row(results["ceiling"]))
-    return "\n".join([*lines, "", *_notes(entries)])
+    return "\n".join([*lines, "", *_notes(entries), *_lag(results["sender_lag_p99_ms"])])
 
 
 def _row(entry: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> str:
@@ -68,17 +67,23 @@ def _scaled(found: Spread | None, factor: float) -> Spread | None:
 
 def _notes(entries: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = [f"- {entry['title']}: {'; '.join(entry['notes'])}." for entry in entries if entry["notes"]]
-    return [*lines, *(f"- {entry['title']} is missing: {entry['missing']}" for entry in entries if entry["missing"])]
+    failed = [entry for entry in entries if entry["missing"] is not None]
+    return [*lines, *(f"- {entry['title']} was not measured to the end: {entry['missing']}" for entry in failed)]
+
+
+def _lag(found: Spread | None) -> list[str]:
+    """What the driver itself may have added, for it sends late when the machine is busy."""
+    return [] if found is None else [f"- The driver sent late by {shown(found, 1)} ms (p99 of each run)."]
 
 
 def verdicts(bars: Sequence[Mapping[str, Any]]) -> str:
     """One line for each bar: met, not met, or not measured."""
-    return "\n".join(_verdict(Bar(**bar)) for bar in bars)
+    return "\n".join(_verdict(bar) for bar in bars)
 
 
-def _verdict(bar: Bar) -> str:
-    needed = f"{'at most' if bar.is_limit else 'at least'} {bar.needed:g}"
-    aim = "" if bar.aim is None else f", aim {bar.aim:g}"
-    if bar.measured is None:
-        return f"not measured  {bar.bar} ({needed}{aim})"
-    return f"{'met    ' if bar.met else 'NOT MET'}  {bar.measured:5.2f}  {bar.bar} ({needed}{aim})"
+def _verdict(bar: Mapping[str, Any]) -> str:
+    needed = f"{'at most' if bar['is_limit'] else 'at least'} {bar['needed']:g}"
+    aim = "" if bar["aim"] is None else f", aim {bar['aim']:g}"
+    if bar["measured"] is None:
+        return f"not measured   {bar['bar']} ({needed}{aim})"
+    return f"{'met    ' if bar['met'] else 'NOT MET'} {bar['measured']:6.2f} {bar['bar']} ({needed}{aim})"

@@ -13,6 +13,7 @@ from bench.apps import App
 from bench.driver import START_TIMEOUT_S, Topics
 from bench.scenarios.conditions import Conditions
 from bench.systems import System
+from bench.trace import request_id
 from edge.cluster import Cluster
 from edge.images import Images
 
@@ -42,7 +43,7 @@ def _drain(cluster: Cluster, system: System, topics: Topics, requests: int) -> d
     command = system.command(topics, topics.predictions)
     with drain.Finish(cluster, topics.predictions) as finish, App(cluster, system.module, *command) as app:
         timeout_s = START_TIMEOUT_S + requests / _SLOWEST_PER_S
-        drained = drain.drained(finish, requests, timeout_s, app.check, drain.request_id)
+        drained = drain.drained(finish, requests, timeout_s, app.check, request_id)
     return {**asdict(drained), "lost": drained.lost}
 
 

@@ -106,6 +106,7 @@ def test_the_page_is_whole_and_fetches_nothing(tmp_path: Path) -> None:
     startup = {"startup": {"first_prediction_s": spread([0.9, 1.1])}}
     results = [
         latency(),
+        latency(),  # of one kind: no id may be that of both
         document("throughput", THROUGHPUT),
         document("scaling", scaling),
         document("startup", startup),
@@ -116,12 +117,12 @@ def test_the_page_is_whole_and_fetches_nothing(tmp_path: Path) -> None:
     assert page.fetched == []
     assert len(page.ids) == len(set(page.ids))
     assert not {"script", "link", "img", "iframe"} & set(page.tags)
-    assert page.tags.count("figure") == page.tags.count("svg") == len(list(folder.glob("*.png"))) == 7
+    assert page.tags.count("figure") == page.tags.count("svg") == len(list(folder.glob("*.png"))) == 10
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in folder.iterdir())
     assert all(word in page.words for word in ("2,000 (1,800 to 2,200)", "abc", "kafka-python", "2026-11-24"))
     assert "#010203" not in html
     assert "currentColor" in html
-    assert said.count("PNG: ") == 7
+    assert said.count("PNG: ") == 10
 
 
 def test_what_is_not_known_is_shown_and_nothing_is_executed(tmp_path: Path) -> None:
@@ -200,11 +201,24 @@ def test_a_comparison_needs_a_result_of_the_same_kind(tmp_path: Path) -> None:
 
 def test_tables_are_written_into_a_document_and_can_be_written_again(tmp_path: Path) -> None:
     text = "before\n<!-- bench:a -->\nold\n<!-- /bench -->\n<!-- bench:b -->\n<!-- /bench -->\nafter\n"
-    peers = document("peers", {"systems": [{"title": "Quix", "kind": "peer", "images_per_s": spread([5000])}]})
+    quix: dict[str, Any] = {
+        "title": "Quix",
+        "kind": "peer",
+        "client": None,
+        "notes": [],
+        "missing": None,
+        "latency_ms": {},
+    }
+    quix |= {"pooled_ms": {}, "images_per_s": spread([5000]), "lost": 0, "duplicated": 0}
+    peers = document("peers", {"systems": [quix], "ceiling": {}})
     for _ in range(2):
         text = written(written(text, "a", peers), "b", latency())
     lines = text.splitlines()
-    assert [lines.count(line) for line in ("before", "after", "| Quix |  |  | 5,000 |  |  |  |")] == [1, 1, 1]
+    assert [lines.count(line) for line in ("before", "after", "| Quix | - | - | 5,000 | - | - | 0 / 0 |  |")] == [
+        1,
+        1,
+        1,
+    ]
     assert "| classifier | 5 | 10 |" in lines
     assert "old" not in lines
     assert all(word in text for word in ("python -m bench.peers", "Apache Kafka", "commit abc, 2026-11-24"))
@@ -222,3 +236,9 @@ def test_a_document_without_a_place_for_a_result_is_left_alone(tmp_path: Path) -
     assert ended.exit_code == 65
     assert "<!-- bench:one -->" in ended.output
     assert path.read_text() == "nothing here"
+
+
+def test_two_files_of_one_name_cannot_both_be_drawn(tmp_path: Path) -> None:
+    ended = CliRunner().invoke(report.main, ["a/x.json", "b/x.json", "--png", str(tmp_path / "png")])
+    assert ended.exit_code == 2
+    assert "files of one name" in ended.output

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import colour, wire
+from bench import colour, drain, wire
 from bench.ceiling import ceiling
 from bench.curves import Setting, measure, points
 from bench.group import CLASSIFIER, Bench, drained_by
@@ -77,21 +77,21 @@ def test_a_start_is_timed_from_exec_to_the_prediction(kafka: LocalKafka, tmp_pat
 
 
 @pytest.mark.kafka
-def test_a_curve_over_the_payload_answers_large_images_and_other_content_types(
+def test_a_curve_over_the_payload_sends_other_content_types_and_large_images(
     bench: Bench, samples: Images, tmp_path: Path
 ) -> None:
     setting = Setting(bench, MODEL, load_model(MODEL), samples, [], AT_LEAST_ONCE, 1000, 1.0)
     found = points(setting, "payload", [64], tmp_path)
     assert [point.place["request_bytes"] for point in found[:2]] == [784, 912]
-    assert found[-1].place["request_bytes"] == 3 * 64 * 64
-    rows = [{"series": point.series, **point.place, **measure(setting, point)} for point in found[-2:]]
-    assert [(row["lost"], row["duplicated"]) for row in rows] == [(0, 0), (0, 0)]
-    assert all(0 < row["model_cpu_s_per_1000"] < 100 for row in rows)
-    assert rows[0]["series"] == "lenet, application/json"
-    assert rows[0]["broker_cpu_s_per_1000"] > 0
-    shown = curve_grid(curve("payload", rows)).text()
-    assert "12,288" in shown
-    assert "application/json" in shown
+    json_requests, large = found[2].work, found[3]
+    assert json_requests is not None
+    with drain.Finish(bench.cluster, json_requests.topic) as finish:
+        headers = [dict(message.headers() or []) for message in finish.read()]
+    assert {header["content-type"] for header in headers} == {b"application/json"}
+    row = {"series": large.series, **large.place, **measure(setting, large)}
+    assert (row["request_bytes"], row["lost"], row["duplicated"]) == (3 * 64 * 64, 0, 0)
+    assert 0 < row["model_cpu_s_per_1000"] < 100
+    assert "12,288" in curve_grid(curve("payload", [row])).text()
 
 
 @pytest.mark.kafka

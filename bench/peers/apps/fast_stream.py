@@ -9,8 +9,13 @@ from faststream import AckPolicy, Context, FastStream
 
 from bench.peers.apps.answer import Classifier, arguments
 
-MAX_RECORDS = 100
+MAX_RECORDS = 200
 Message = Annotated[Any, Context("message")]
+
+
+async def body_of(message: Any) -> Any:
+    """The bytes as they are, of one message or of a batch."""
+    return message.body
 
 
 def main() -> None:
@@ -20,7 +25,9 @@ def main() -> None:
     # A log line for each message would cost more than the message.
     broker = package.KafkaBroker(given.servers, logger=None)
     classifier = Classifier(given.model)
+    # By default it would try to read each image as JSON.
     options: dict[str, Any] = {
+        "decoder": body_of,
         "group_id": given.group,
         "auto_offset_reset": "earliest",
         "ack_policy": AckPolicy.NACK_ON_ERROR,

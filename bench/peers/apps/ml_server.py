@@ -1,8 +1,7 @@
 """The classifier as a custom runtime of MLServer, which reads Kafka by itself."""
 
-import numpy as np
 from mlserver import MLModel
-from mlserver.codecs import NumpyCodec, StringCodec
+from mlserver.codecs import Base64Codec, StringCodec
 from mlserver.types import InferenceRequest, InferenceResponse, Parameters
 from mlserver.utils import get_model_uri
 
@@ -10,7 +9,7 @@ from bench.peers.apps.answer import Classifier
 
 
 class Runtime(MLModel):
-    """One image a request, as a tensor in JSON; its header goes to the response."""
+    """One image a request, in base64 as bytes do not fit into JSON; its header goes to the response."""
 
     async def load(self) -> bool:
         """Load the model whose path the settings give."""
@@ -19,8 +18,8 @@ class Runtime(MLModel):
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
         """Answer one request."""
-        image = np.asarray(NumpyCodec.decode_input(payload.inputs[0]), np.uint8)
-        answer = self._classifier.answer(image.tobytes()).decode()
+        (image,) = Base64Codec.decode_input(payload.inputs[0])
+        answer = self._classifier.answer(image).decode()
         headers = {"request-id": payload.parameters.headers["request-id"]}
         return InferenceResponse(
             model_name=self.name,
