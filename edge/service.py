@@ -96,9 +96,9 @@ class Service:
 
     def _answer(self, records: Sequence[Record]) -> None:
         """While there is a backlog, a batch is inferred beside the loop, which meanwhile writes the last one."""
-        batch = self._admit(records)
-        is_beside = bool(batch.requests) and self._source.is_ahead and self._delivery.overlaps
-        if is_beside:
+        batch = self._admit(records) if records else None
+        is_beside = batch is not None and bool(batch.requests) and self._source.is_ahead and self._delivery.overlaps
+        if batch is not None and is_beside:
             batch.inferred = self._beside.submit(self._infer, batch)
         self._finish()
         self._last = batch
