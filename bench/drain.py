@@ -58,8 +58,9 @@ def preload(
     partitions: int = 1,
     content_type: str = "",
     encode: Encode = with_id,
+    first: int = 0,
 ) -> None:
-    """Write `count` requests, in turn over the partitions; their ids are the numbers from 0 on.
+    """Write `count` requests, in turn over the partitions; their ids are the numbers from `first` on.
 
     `encode` makes value and headers of one from an image's bytes and its id.
 
@@ -74,7 +75,7 @@ def preload(
     options = {"linger.ms": 5, "acks": "all", "enable.idempotence": True, "log_level": _CRITICAL}
     producer = Producer({**connection_options(cluster), **options})
     kind: Headers = {CONTENT_TYPE: content_type} if content_type else {}
-    for number in range(count):
+    for number in range(first, first + count):
         value, headers = encode(values[number % len(values)], str(number))
         while not _is_queued(producer, topic, number % partitions, value, {**headers, **kind}, on_delivery):
             producer.poll(0.05)

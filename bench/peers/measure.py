@@ -1,9 +1,11 @@
 """Measures one system: latency at a fixed rate, and how fast it drains a topic, at what cost."""
 
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,10 +33,13 @@ GRACE_S = 10.0
 """How long after the last request an answer still counts."""
 CALIBRATION_S = 6.0
 """How long a system is watched, from its first answer on, to choose the size of its drains."""
+BACKLOG = 60_000
+"""How many requests it has before it meanwhile."""
 FEWEST, MOST = 1_000, 100_000
 """Bounds of that size."""
 TOPIC_TIMEOUT_S = 30.0
 _LOOK_S = 0.05
+_FEED_S = 0.005
 
 
 @dataclass(frozen=True)
@@ -102,11 +107,11 @@ def drained(bench: Bench, system: System, requests: int, timeout_s: float) -> tu
 
 def size_of_drain(bench: Bench, system: System, lasting_s: float, timeout_s: float) -> int:
     """How many requests keep a system busy for so long behind its warm-up, at the rate that it comes to now."""
-    with _draining(bench, system, system.backlog) as (process, finish):
+    with _draining(bench, system, BACKLOG) as (process, finish):
         first = finish.written()
         _wait(process, finish, first + 1, timeout_s)
         seen = [(time.monotonic(), finish.written() - first)]
-        while seen[-1][1] < system.backlog and seen[-1][0] < seen[0][0] + CALIBRATION_S:
+        while seen[-1][1] < BACKLOG and seen[-1][0] < seen[0][0] + CALIBRATION_S:
             time.sleep(_LOOK_S)
             process.check()
             seen.append((time.monotonic(), finish.written() - first))
@@ -118,15 +123,39 @@ def size_of_drain(bench: Bench, system: System, lasting_s: float, timeout_s: flo
 
 @contextmanager
 def _draining(bench: Bench, system: System, requests: int) -> Iterator[tuple[App, Finish]]:
-    """A new process with so many requests before it, or behind it when it reads no backlog."""
+    """A new process with so many requests before it; they come one after the other when it can have only a few."""
     with _topics(bench.cluster) as topics:
-        if system.reads_backlog:
-            _preload(bench, system, topics, requests)
+        if system.in_flight is None:
+            _preload(bench, system, topics, 0, requests)
         with Finish(bench.cluster, topics.predictions) as finish, _running(bench, system, topics, DRAIN) as process:
-            if not system.reads_backlog:
+            if system.in_flight is None:
+                yield process, finish
+            else:
                 _await_first_answer(bench, system, topics, process)
-                _preload(bench, system, topics, requests)
-            yield process, finish
+                with _fed(bench, system, topics, requests, system.in_flight):
+                    yield process, finish
+
+
+@contextmanager
+def _fed(bench: Bench, system: System, topics: Topics, requests: int, in_flight: int) -> Iterator[None]:
+    """So many requests, written while others are answered, until all are there or the context ends."""
+    stop = threading.Event()
+    with Finish(bench.cluster, topics.predictions) as finish, ThreadPoolExecutor(1) as executor:
+        step, before = in_flight // 2, finish.written()
+
+        def feed() -> None:
+            for first in range(0, requests, step):
+                while first - (finish.written() - before) > step:
+                    if stop.wait(_FEED_S):
+                        return
+                _preload(bench, system, topics, first, min(step, requests - first))
+
+        feeding = executor.submit(feed)
+        try:
+            yield
+        finally:
+            stop.set()
+            feeding.result()
 
 
 @contextmanager
@@ -162,9 +191,9 @@ def _delete(cluster: Cluster, topics: Topics) -> None:
             click.echo(f"the topic {name} is left behind: {error.args[0]}", err=True)
 
 
-def _preload(bench: Bench, system: System, topics: Topics, requests: int) -> None:
+def _preload(bench: Bench, system: System, topics: Topics, first: int, requests: int) -> None:
     values = [image.tobytes() for image in bench.images.image]
-    drain.preload(bench.cluster, topics.requests, values, requests, encode=system.encode)
+    drain.preload(bench.cluster, topics.requests, values, requests, encode=system.encode, first=first)
 
 
 def _await_first_answer(bench: Bench, system: System, topics: Topics, process: App) -> None:

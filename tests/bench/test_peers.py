@@ -49,12 +49,19 @@ def test_our_classifier_is_measured(bench: Bench, monkeypatch: pytest.MonkeyPatc
     assert (found.lost, found.duplicated) == (0, 0)
     assert (found.latency_ms > 0).all()
     monkeypatch.setattr("bench.peers.measure.CALIBRATION_S", 0.5)
-    assert 1_000 <= size_of_drain(bench, replace(system, backlog=3_000), 2.0, 30.0) <= 100_000
+    assert 1_000 <= size_of_drain(bench, system, 2.0, 30.0) <= 100_000
+    monkeypatch.setattr("bench.peers.measure.BACKLOG", 3_000)
     result, cost = drained(bench, system, 2_000, 30.0)
     assert (result.requests, result.answered, result.duplicated) == (2_000, 2_000, 0)
     assert result.images_per_s > 100
     assert 0 < cost.cpu_s_per_1000 < 10
     assert cost.rss_bytes > 30e6
+
+
+@pytest.mark.kafka
+def test_a_system_that_must_not_have_a_backlog_is_fed_to_the_end(bench: Bench) -> None:
+    fed, _ = drained(bench, replace(named("echo-kafka-python"), in_flight=200), 1_050, 30.0)
+    assert (fed.requests, fed.answered, fed.duplicated) == (1_050, 1_050, 0)
 
 
 @pytest.mark.kafka
@@ -82,13 +89,8 @@ def test_a_system_that_fails_is_left_out_from_then_on_and_the_others_are_measure
     monkeypatch.setattr("bench.peers.rounds.latency", measured)
     quix = replace(named("quix"), install=lambda: sys.executable)
     mlserver = replace(named("mlserver"), install=unavailable)
-    chosen = [
-        named("ours-kafka-python"),
-        replace(named("quix"), **here),
-        replace(named("mlserver"), install=unavailable),
-    ]
     findings = Findings()
-    able = install(chosen, findings)
+    able = install([named("ours-kafka-python"), quix, mlserver], findings)
     measure(bench_without_broker, able, Plan(3, 100, 1, True, False), findings, load_model(MODEL), 64)
     assert findings.missing == {"mlserver": "it cannot be had", "quix": "it has ended"}
     assert sorted(attempts) == ["ours-kafka-python"] * 3 + ["quix"]
