@@ -1,7 +1,7 @@
 """Fills a topic with requests, and times how fast they are answered, by the broker's own clock."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count as numbers
 from typing import Any, cast
@@ -58,11 +58,12 @@ def preload(
     partitions: int = 1,
     content_type: str = "",
     encode: Encode = with_id,
-    first: int = 0,
+    ids: Iterable[int] | None = None,
 ) -> None:
-    """Write `count` requests, in turn over the partitions; their ids are the numbers from `first` on.
+    """Write `count` requests, in turn over the partitions; their ids are the numbers from 0 on.
 
-    `encode` makes value and headers of one from an image's bytes and its id.
+    `encode` makes value and headers of one from an image's bytes and its id. `ids` may come one by one, and end
+    before `count`.
 
     Raises: AppError when one could not be written.
     """
@@ -75,7 +76,7 @@ def preload(
     options = {"linger.ms": 5, "acks": "all", "enable.idempotence": True, "log_level": _CRITICAL}
     producer = Producer({**connection_options(cluster), **options})
     kind: Headers = {CONTENT_TYPE: content_type} if content_type else {}
-    for number in range(first, first + count):
+    for number in range(count) if ids is None else ids:
         value, headers = encode(values[number % len(values)], str(number))
         while not _is_queued(producer, topic, number % partitions, value, {**headers, **kind}, on_delivery):
             producer.poll(0.05)

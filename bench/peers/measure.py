@@ -4,7 +4,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -126,7 +126,7 @@ def _draining(bench: Bench, system: System, requests: int) -> Iterator[tuple[App
     """A new process with so many requests before it; they come one after the other when it can have only a few."""
     with _topics(bench.cluster) as topics:
         if system.in_flight is None:
-            _preload(bench, system, topics, 0, requests)
+            _preload(bench, system, topics, requests)
         with Finish(bench.cluster, topics.predictions) as finish, _running(bench, system, topics, DRAIN) as process:
             if system.in_flight is None:
                 yield process, finish
@@ -141,21 +141,24 @@ def _fed(bench: Bench, system: System, topics: Topics, requests: int, in_flight:
     """So many requests, written while others are answered, until all are there or the context ends."""
     stop = threading.Event()
     with Finish(bench.cluster, topics.predictions) as finish, ThreadPoolExecutor(1) as executor:
-        step, before = in_flight // 2, finish.written()
-
-        def feed() -> None:
-            for first in range(0, requests, step):
-                while first - (finish.written() - before) > step:
-                    if stop.wait(_FEED_S):
-                        return
-                _preload(bench, system, topics, first, min(step, requests - first))
-
-        feeding = executor.submit(feed)
+        ids = _paced(requests, in_flight, finish, stop)
+        feeding = executor.submit(_preload, bench, system, topics, requests, ids)
         try:
             yield
         finally:
             stop.set()
             feeding.result()
+
+
+def _paced(requests: int, in_flight: int, finish: Finish, stop: threading.Event) -> Iterator[int]:
+    """The numbers of the requests, each as soon as no more than `in_flight` before it have no answer."""
+    before, answered = finish.written(), 0
+    for number in range(requests):
+        while number - answered >= in_flight:
+            if stop.wait(_FEED_S):
+                return
+            answered = finish.written() - before
+        yield number
 
 
 @contextmanager
@@ -191,9 +194,9 @@ def _delete(cluster: Cluster, topics: Topics) -> None:
             click.echo(f"the topic {name} is left behind: {error.args[0]}", err=True)
 
 
-def _preload(bench: Bench, system: System, topics: Topics, first: int, requests: int) -> None:
+def _preload(bench: Bench, system: System, topics: Topics, requests: int, ids: Iterable[int] | None = None) -> None:
     values = [image.tobytes() for image in bench.images.image]
-    drain.preload(bench.cluster, topics.requests, values, requests, encode=system.encode, first=first)
+    drain.preload(bench.cluster, topics.requests, values, requests, encode=system.encode, ids=ids)
 
 
 def _await_first_answer(bench: Bench, system: System, topics: Topics, process: App) -> None:

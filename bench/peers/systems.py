@@ -134,7 +134,7 @@ _FASTSTREAM = (
 )
 _BATCHES = "a subscriber of batches up to 200, which infers and publishes each at once"
 _JAVA_WARM_UP = 0.3
-_MLSERVER_IN_FLIGHT = 500
+_MLSERVER_IN_FLIGHT = 100
 
 PEERS = (
     System(

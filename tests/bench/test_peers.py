@@ -49,10 +49,10 @@ def test_our_classifier_is_measured(bench: Bench, monkeypatch: pytest.MonkeyPatc
     assert (found.lost, found.duplicated) == (0, 0)
     assert (found.latency_ms > 0).all()
     monkeypatch.setattr("bench.peers.measure.CALIBRATION_S", 0.5)
+    monkeypatch.setattr("bench.peers.measure.BACKLOG", 10_000)
     assert 1_000 <= size_of_drain(bench, system, 2.0, 30.0) <= 100_000
-    monkeypatch.setattr("bench.peers.measure.BACKLOG", 3_000)
-    result, cost = drained(bench, system, 2_000, 30.0)
-    assert (result.requests, result.answered, result.duplicated) == (2_000, 2_000, 0)
+    result, cost = drained(bench, system, 10_000, 30.0)
+    assert (result.requests, result.answered, result.duplicated) == (10_000, 10_000, 0)
     assert result.images_per_s > 100
     assert 0 < cost.cpu_s_per_1000 < 10
     assert cost.rss_bytes > 30e6
