@@ -7,7 +7,7 @@ from edge.servers import MAX_POLL_INTERVAL_MS, SESSION_TIMEOUT_MS
 
 HEARTBEAT_INTERVAL_MS = 500
 """Only by an answer to one of these does librdkafka learn that others join or leave."""
-QUEUED_KIB = 16_384
+QUEUED_KIB = 4_096
 """Most that a consumer holds ready beside what its program has taken."""
 
 WATCHFUL = {
@@ -42,6 +42,9 @@ PRODUCER = {
     "enable.idempotence": True,
     # As kafka-python and Java do, so that a key has one partition whichever client writes.
     "partitioner": "murmur2_random",
+    # A record leaves at once when none is under way, and others gather while one is: by default each waits for 5 ms.
+    "linger.ms": 0,
+    "max.in.flight": 1,
     "message.max.bytes": 1_048_576,
     "message.timeout.ms": 120_000,
     "queue.buffering.max.kbytes": 131_072,
