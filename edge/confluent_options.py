@@ -42,9 +42,6 @@ PRODUCER = {
     "enable.idempotence": True,
     # As kafka-python and Java do, so that a key has one partition whichever client writes.
     "partitioner": "murmur2_random",
-    # A record leaves at once when none is under way, and others gather while one is: by default each waits for 5 ms.
-    "linger.ms": 0,
-    "max.in.flight": 1,
     "message.max.bytes": 1_048_576,
     "message.timeout.ms": 120_000,
     "queue.buffering.max.kbytes": 131_072,
