@@ -17,6 +17,18 @@ from edge.errors import (
 CLIENT_ERRORS = (KafkaException, BufferError, TypeError, ValueError, RuntimeError)
 """What the client's calls raise."""
 
+DAMAGED = {
+    KafkaError._BAD_MSG,
+    KafkaError._BAD_COMPRESSION,
+    KafkaError._UNDERFLOW,
+    KafkaError.INVALID_MSG,
+    KafkaError.INVALID_MSG_SIZE,
+    KafkaError.MSG_SIZE_TOO_LARGE,
+}
+"""What a consumer meets whose cause may be the bytes of a record."""
+PASSING = {KafkaError._PARTITION_EOF, KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._MAX_POLL_EXCEEDED}
+"""What a consumer is told that is watched, or passes by itself."""
+
 _TOO_LARGE = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE, KafkaError.INVALID_MSG_SIZE}
 _FENCED = {
     KafkaError.FENCED_INSTANCE_ID,

@@ -9,7 +9,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from edge.confluent_errors import translate
+from edge.confluent_errors import DAMAGED, PASSING, translate
 from edge.confluent_watch import Statistics
 from edge.errors import EdgeError, is_fatal
 from edge.outage import Outage
@@ -18,23 +18,14 @@ from edge.records import Partition, Record
 
 log = logging.getLogger(__name__)
 
-DETOUR_RECORDS = 1_000
+DETOUR_RECORDS = 500
 """So many records are read by the other reader before librdkafka is tried again."""
 HELD_MOST = 100
 """So many records are kept during a pause before librdkafka is paused, which costs it all that it has fetched."""
 HARMLESS_GAPS = 3
 """So often nothing was found in a gap between two offsets before a partition's gaps are taken to be transactions'."""
-_BREATH_S, _PAUSE_S = 0.001, 0.25
-_DAMAGED = {
-    KafkaError._BAD_MSG,
-    KafkaError._BAD_COMPRESSION,
-    KafkaError._UNDERFLOW,
-    KafkaError.INVALID_MSG,
-    KafkaError.INVALID_MSG_SIZE,
-    KafkaError.MSG_SIZE_TOO_LARGE,
-}
+_BREATH_S, _PAUSE_S, _ANSWER_TIMEOUT_S = 0.001, 0.25, 5.0
 _CODECS = (b"snappy", b"lz4", b"zstd")
-_PASSING = {KafkaError._PARTITION_EOF, KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._MAX_POLL_EXCEEDED}
 
 _headers_of = operator.methodcaller("headers")
 """confluent-kafka 2.16 may return something and leave an exception behind, which only this way of a call looks for."""
@@ -65,6 +56,7 @@ class Reader:
         self._expected: dict[int, int] = {}
         self._unsought: dict[int, int] = {}
         self._gaps: dict[int, int] = {}
+        self._leapt_from: dict[int, int] = {}
         self._paused: list[Any] = []
         self._names: dict[int, Partition] = {}
         self._reading = Outage("reading fails and will be repeated", "reading goes on")
@@ -81,6 +73,7 @@ class Reader:
         self._held.clear()
         self._expected.clear()
         self._unsought.clear()
+        self._leapt_from.clear()
         self._paused.clear()
 
     def read(self, max_records: int, timeout_s: float) -> list[Record]:
@@ -132,22 +125,18 @@ class Reader:
 
     def _fetch(self, max_records: int, timeout_s: float) -> list[Record]:
         # The first consume returns as soon as there is one record, a larger one only when all have come.
-        messages = self._consume(1, timeout_s)
-        rebalances = self._rebalances
-        if messages and max_records > 1:
-            messages += self._consume(max_records - 1, 0)
+        try:
+            messages = self._consumer.consume(1, timeout_s)
+            rebalances = self._rebalances
+            if messages and max_records > 1:
+                messages += self._consumer.consume(max_records - 1, 0)
+        except KafkaException as error:
+            raise translate(error, "reading", topic=self.topic, group=self._group) from error
         if self._rebalances != rebalances:
             # Nobody knows which of these came before the partitions were revoked, or after they were assigned again.
             self.is_lost = True
             return []
         return self._decode(messages) if messages else self._unstick()
-
-    def _consume(self, count: int, timeout_s: float) -> list[Any]:
-        try:
-            messages: list[Any] = self._consumer.consume(count, timeout_s)
-        except KafkaException as error:
-            raise translate(error, "reading", topic=self.topic, group=self._group) from error
-        return messages
 
     def _decode(self, messages: list[Any]) -> list[Record]:
         records: list[Record] = []
@@ -160,7 +149,7 @@ class Reader:
             if message.error() is not None:
                 if not self._is_damaged(message.error()) or number not in self.owned:
                     continue
-            elif offset == start or (offset > start and self._gaps.get(number, 0) >= HARMLESS_GAPS):
+            elif offset == start or (offset > start and self._leaps_over(number, start)):
                 record = self._record(message, number, offset)
                 if record is not None:
                     records.append(record)
@@ -181,11 +170,21 @@ class Reader:
         name = self._names.get(number) or self._names.setdefault(number, Partition(self.topic, number))
         return Record(name, offset, message.timestamp()[1], message.key(), message.value(), headers)
 
+    def _leaps_over(self, number: int, start: int) -> bool:
+        """Whether a gap is believed to hold nothing."""
+        if self._gaps.get(number, 0) < HARMLESS_GAPS:
+            return False
+        self._leapt_from[number] = start
+        return True
+
     def _look_into(self, number: int, start: int, offset: int) -> list[Record]:
         """What is there, where the next offset was to be `start` and a message says that it is `offset`."""
         if offset < start:
             self.on_step_back()
-        records = self._detour(number, min(start, offset))
+            # Either this offset is wrong, or one that was believed is, and this lies behind it.
+            leapt_from = self._leapt_from.get(number, start)
+            start = leapt_from if leapt_from <= offset else start
+        records = self._detour(number, start)
         if offset > start:
             is_harmless = bool(records) and records[0].offset == offset and records[0].flaw is None
             self._gaps[number] = self._gaps.get(number, 0) + 1 if is_harmless else 0
@@ -193,15 +192,28 @@ class Reader:
 
     def _unstick(self) -> list[Record]:
         """Read where librdkafka stands still without a word, as it does before what makes no sense to it."""
-        stuck = {n: offset for n, offset in self._statistics.stuck.items() if n in self.owned and not self._paused}
-        self._statistics.stuck = {}
-        starts = {number: min(offset, self._expected.get(number, offset)) for number, offset in stuck.items()}
-        return [record for number, start in starts.items() for record in self._detour(number, start)]
+        stuck, self._statistics.stuck = self._statistics.stuck, {}
+        records: list[Record] = []
+        for number, offset in stuck.items():
+            start = self._expected.get(number) if number in self._expected else self._first_offset(number)
+            # The figures may be from before the last seek, or from before the partition was assigned.
+            if start is not None and start <= offset and number in self.owned and not self._paused:
+                records += self._detour(number, start)
+        return records
+
+    def _first_offset(self, number: int) -> int | None:
+        """Where a partition is read from that was just assigned; None when nobody says."""
+        partition = TopicPartition(self.topic, number)
+        try:
+            (committed,) = self._consumer.committed([partition], _ANSWER_TIMEOUT_S)
+            lowest, _ = self._consumer.get_watermark_offsets(partition, _ANSWER_TIMEOUT_S)
+        except KafkaException:
+            return None
+        return max(int(committed.offset), int(lowest))
 
     def _detour(self, number: int, start: int) -> list[Record]:
         """Read some records from there by other means, and let librdkafka go on behind them."""
-        scanned = self._scan(self.topic, {Partition(self.topic, number): start})
-        records: list[Record] = []
+        scanned, records = self._scan(self.topic, {Partition(self.topic, number): start}), list[Record]()
         try:
             first = itertools.islice(scanned, 1)
             records += itertools.chain(
@@ -220,9 +232,9 @@ class Reader:
 
     def _is_damaged(self, error: Any) -> bool:
         """Whether this is about bytes that can be looked at by other means; else it is noted."""
-        if error.code() in _DAMAGED:
+        if error.code() in DAMAGED:
             return True
-        if error.code() not in _PASSING:
+        if error.code() not in PASSING:
             fault = translate(error, "reading", topic=self.topic, group=self._group)
             if is_fatal(fault) or error.code() == KafkaError._FATAL:
                 self.fatal = fault
