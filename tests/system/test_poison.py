@@ -12,7 +12,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from edge.images import Images
-from edge.pubsub import connect
+from edge.pubsub import CLIENTS, connect
 from edge.recordbatch import FIRST_OFFSET, LAST_OFFSET, RAW
 from edge.records import Record
 from localkafka import LocalKafka
@@ -164,6 +164,10 @@ def test_a_log_that_the_broker_cannot_read_stops_one_partition_only(kafka: Local
     assert classifier.log.count("the broker cannot read") == 1
 
 
-def test_five_thousand_bad_records_among_five_hundred_good_ones(wire: Wire) -> None:
-    _, faults = fuzz(wire, Plan(500, 5000, 2))
+@pytest.mark.parametrize("client", CLIENTS)
+def test_thousands_of_bad_records_among_hundreds_of_good_ones(
+    wire: Wire, client: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGE_CLIENT", client)
+    _, faults = fuzz(wire, Plan(300, 3000, 2))
     assert faults == []
