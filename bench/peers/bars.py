@@ -1,11 +1,11 @@
 """The bars that we have set ourselves, each held against what was measured."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from bench.peers.systems import ECHO, OURS, PEER
+from bench.peers.systems import ECHO, FOR_LATENCY, OURS, PEER
 from edge.pubsub import CONFLUENT, KAFKA_PYTHON
 
 Entry = Mapping[str, Any]
@@ -45,13 +45,16 @@ def bars(entries: Sequence[Entry], rows: Sequence[Entry], ceilings: Sequence[Ent
 
 
 def _rate_bars(known: Mapping[str, Entry], rates: Mapping[str, Rates], limit: Rates) -> list[Bar]:
-    best = _fastest(known.values())
+    peers = [entry for entry in known.values() if entry["kind"] == PEER and "images_per_s" in entry]
+    # Ours is one setting, which answers at once: a rate that is had by answering late is another thing.
+    prompt = [entry for entry in peers if entry["setting"] == FOR_LATENCY]
     found = []
     for client, needed, aim in ((KAFKA_PYTHON, 1.5, 2.0), (CONFLUENT, 3.0, 4.0)):
         own = known.get(f"{OURS}-{client}")
-        if own is not None and best is not None:
-            text = f"images/s: {own['title']} ÷ {best['title']}, the fastest peer"
-            found.append(Bar(text, _ratio(rates[own["name"]], rates[best["name"]]), needed, aim))
+        for best, what in ((_fastest(peers), "of all peers"), (_fastest(prompt), "of those set up for latency")):
+            if own is not None and best is not None:
+                text = f"images/s: {own['title']} ÷ {best['title']}, the fastest {what}"
+                found.append(Bar(text, _ratio(rates[own["name"]], rates[best["name"]]), needed, aim))
     default, echo = known.get(f"{OURS}-{KAFKA_PYTHON}"), known.get(f"{ECHO}-{KAFKA_PYTHON}")
     if default is not None and echo is not None:
         text = f"images/s: {default['title']} ÷ {echo['title']}"
@@ -83,9 +86,8 @@ def _latency_bar(percentile: str, own: Entry, other: Entry, needed: float) -> Ba
     return Bar(f"{percentile}: {own['title']} ÷ {other['title']}", measured, needed, is_limit=True)
 
 
-def _fastest(entries: Iterable[Entry]) -> Entry | None:
-    peers = [entry for entry in entries if entry["kind"] == PEER and "images_per_s" in entry]
-    return max(peers, key=lambda entry: float(entry["images_per_s"]["median"]), default=None)
+def _fastest(entries: Sequence[Entry]) -> Entry | None:
+    return max(entries, key=lambda entry: float(entry["images_per_s"]["median"]), default=None)
 
 
 def _rates(rows: Sequence[Entry]) -> Rates:

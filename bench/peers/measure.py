@@ -22,7 +22,7 @@ from bench.drain import Drained, Finish
 from bench.driver import Driver, Topics
 from bench.errors import AppError
 from bench.peers.process import Process
-from bench.peers.systems import DRAIN, LATENCY, System, Task
+from bench.peers.systems import System, Task
 from bench.trace import request_id
 from bench.usage import usage
 from edge.cluster import Cluster
@@ -77,7 +77,7 @@ def latency(bench: Bench, system: System, schedule_s: npt.NDArray[np.float64], w
         driver = _driver(bench, system, topics)
         driver.start()
         try:
-            with _running(bench, system, topics, LATENCY) as process:
+            with _running(bench, system, topics) as process:
                 driver.warm_up(process, rate_per_s, warm_up_s)
                 trace = driver.run(schedule_s, GRACE_S)
                 process.check()
@@ -127,7 +127,7 @@ def _draining(bench: Bench, system: System, requests: int) -> Iterator[tuple[App
     with _topics(bench.cluster) as topics:
         if system.in_flight is None:
             _preload(bench, system, topics, requests)
-        with Finish(bench.cluster, topics.predictions) as finish, _running(bench, system, topics, DRAIN) as process:
+        with Finish(bench.cluster, topics.predictions) as finish, _running(bench, system, topics) as process:
             if system.in_flight is None:
                 yield process, finish
             else:
@@ -162,11 +162,11 @@ def _paced(requests: int, in_flight: int, finish: Finish, stop: threading.Event)
 
 
 @contextmanager
-def _running(bench: Bench, system: System, topics: Topics, measurement: str) -> Iterator[App]:
+def _running(bench: Bench, system: System, topics: Topics) -> Iterator[App]:
     with tempfile.TemporaryDirectory(prefix="bench-peers-", ignore_cleanup_errors=True) as name:
         group = f"bench-{uuid.uuid4().hex[:8]}"
         directory = Path(name)
-        task = Task(measurement, bench.cluster.bootstrap_servers, group, topics, bench.model.resolve(), directory)
+        task = Task(bench.cluster.bootstrap_servers, group, topics, bench.model.resolve(), directory)
         command = system.command(system.install(), task)
         with Process(system.title, command, system.environment, directory / "log") as process:
             yield process

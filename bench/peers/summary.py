@@ -38,6 +38,7 @@ def _entry(system: System, findings: Findings) -> dict[str, Any]:
         "title": system.title,
         "kind": system.kind,
         "client": system.client,
+        "setting": system.setting,
         "notes": list(system.notes),
         "missing": findings.missing.get(system.name),
         "latency_ms": spreads([row["latency_ms"] for row in timed], PERCENTILES),

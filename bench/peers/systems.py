@@ -16,8 +16,9 @@ from edge.codec import REQUEST_ID
 from edge.pubsub import CLIENTS
 from localkafka.ports import free_port
 
-LATENCY, DRAIN = "latency", "drain"
 OURS, ECHO, PEER = "ours", "echo", "peer"
+FOR_LATENCY, FOR_RATE = "for-latency", "for-rate"
+"""How a peer is set up whose settings favour one or the other; each of its rows has one of them in all columns."""
 _MODEL_NAME = "lenet"
 
 
@@ -25,7 +26,6 @@ _MODEL_NAME = "lenet"
 class Task:
     """What one process of a system is to do; `directory` is its own, for files that go with it."""
 
-    measurement: str
     servers: str
     group: str
     topics: Topics
@@ -34,8 +34,7 @@ class Task:
 
     def arguments(self) -> list[str]:
         """As `bench.peers.apps.answer` and `Streams.java` read them."""
-        where = [self.servers, self.group, self.topics.requests, self.topics.predictions]
-        return [self.measurement, *where, str(self.model)]
+        return [self.servers, self.group, self.topics.requests, self.topics.predictions, str(self.model)]
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,7 @@ class System:
     encode: value and headers of a request, from an image's bytes and the request's id.
     in_flight: how many requests a drain may have waiting, for one that begins at the end of the topic; None: any.
     warm_up: the share of a drain that is not timed.
+    setting: what its settings favour.
     notes: how it is set up, for the reader of the table.
     """
 
@@ -56,6 +56,7 @@ class System:
     install: Callable[[], str]
     command: Callable[[str, Task], list[str]]
     client: str | None = None
+    setting: str = FOR_LATENCY
     environment: Mapping[str, str] = field(default_factory=dict)
     encode: Encode = with_id
     in_flight: int | None = None
@@ -85,9 +86,12 @@ def _python_app(module: str, *first: str) -> Callable[[str, Task], list[str]]:
     return lambda interpreter, task: [interpreter, "-m", f"bench.peers.apps.{module}", *first, *task.arguments()]
 
 
-def _java(class_path: str, task: Task) -> list[str]:
-    quiet = ["--enable-native-access=ALL-UNNAMED", "-XX:-UsePerfData", f"-Djava.io.tmpdir={task.directory}"]
-    return [str(JAVA), "-Xmx256m", *quiet, "-cp", class_path, "Streams", *task.arguments()]
+def _java(setting: str) -> Callable[[str, Task], list[str]]:
+    def command(class_path: str, task: Task) -> list[str]:
+        quiet = ["--enable-native-access=ALL-UNNAMED", "-XX:-UsePerfData", f"-Djava.io.tmpdir={task.directory}"]
+        return [str(JAVA), "-Xmx256m", *quiet, "-cp", class_path, "Streams", setting, *task.arguments()]
+
+    return command
 
 
 def _mlserver(interpreter: str, task: Task) -> list[str]:
@@ -136,38 +140,77 @@ _BATCHES = "a subscriber of batches up to 200, which infers and publishes each a
 _JAVA_WARM_UP = 0.3
 _MLSERVER_IN_FLIGHT = 100
 
-PEERS = (
-    System(
-        name="quix",
-        title="Quix Streams 3.28",
+
+def _quix(name: str, title: str, setting: str, linger: str) -> System:
+    return System(
+        name=name,
+        title=title,
         kind=PEER,
         install=lambda: str(python("quix")),
-        command=_python_app("quix"),
+        command=_python_app("quix", setting),
+        setting=setting,
         notes=(
             "at least once, a checkpoint every 5 s (both its defaults)",
             "one image at a time, as a StreamingDataFrame does",
-            "`linger.ms` 0 for the latency, librdkafka's 5 for the drain, where 0 costs a third",
+            linger,
         ),
-    ),
-    System(
-        name="faststream-confluent",
-        title="FastStream 0.7.8, confluent",
+    )
+
+
+def _faststream(name: str, title: str, client: str, setting: str, subscriber: str) -> System:
+    return System(
+        name=name,
+        title=title,
         kind=PEER,
         install=lambda: str(python("faststream")),
-        command=_python_app("fast_stream", "confluent"),
+        command=_python_app("fast_stream", client, setting),
+        setting=setting,
+        notes=(_FASTSTREAM, subscriber),
+    )
+
+
+def _kafka_streams(name: str, title: str, setting: str, linger: str) -> System:
+    return System(
+        name=name,
+        title=title,
+        kind=PEER,
+        install=java.streams_class_path,
+        command=_java(setting),
+        setting=setting,
+        warm_up=_JAVA_WARM_UP,
         notes=(
-            _FASTSTREAM,
-            f"for the drain {_BATCHES}, ten times as fast as message by message, and for the latency one of single "
-            "messages, since a batch would wait 100 ms to fill",
+            f"for Java to compile, the first {_JAVA_WARM_UP:.0%} of the drain is not timed (of the others', 10 %)",
+            "at least once, offsets committed every 30 s (both its defaults)",
+            "one image at a time, as a topology does",
+            linger,
+            "`-Xmx256m`, otherwise Java as it is; onnxruntime 1.29, the newest for Java",
         ),
+    )
+
+
+PEERS = (
+    _quix("quix", "Quix Streams 3.28", FOR_LATENCY, "`linger.ms` 0"),
+    _quix("quix-linger", "Quix Streams 3.28, linger", FOR_RATE, "`linger.ms` 5, librdkafka's default"),
+    _faststream(
+        "faststream-confluent",
+        "FastStream 0.7.8, confluent",
+        "confluent",
+        FOR_LATENCY,
+        "a subscriber of single messages",
     ),
-    System(
-        name="faststream-aiokafka",
-        title="FastStream 0.7.8, aiokafka",
-        kind=PEER,
-        install=lambda: str(python("faststream")),
-        command=_python_app("fast_stream", "kafka"),
-        notes=(_FASTSTREAM, f"{_BATCHES}, which also bounds its latency: it takes long for each message's commit"),
+    _faststream(
+        "faststream-confluent-batches",
+        "FastStream 0.7.8, confluent, batches",
+        "confluent",
+        FOR_RATE,
+        f"{_BATCHES}, and waits 100 ms for one to fill",
+    ),
+    _faststream(
+        "faststream-aiokafka",
+        "FastStream 0.7.8, aiokafka",
+        "kafka",
+        FOR_RATE,
+        f"{_BATCHES}, which also bounds its latency: it takes long for each message's commit",
     ),
     System(
         name="mlserver",
@@ -189,20 +232,12 @@ PEERS = (
             "about a quarter of the CPU",
         ),
     ),
-    System(
-        name="kafka-streams",
-        title="Kafka Streams 4.1 + onnxruntime-java",
-        kind=PEER,
-        install=java.streams_class_path,
-        command=_java,
-        warm_up=_JAVA_WARM_UP,
-        notes=(
-            f"for Java to compile, the first {_JAVA_WARM_UP:.0%} of the drain is not timed (of the others', 10 %)",
-            "at least once, offsets committed every 30 s (both its defaults)",
-            "one image at a time, as a topology does",
-            "`linger.ms` 0 for the latency, its own 100 for the drain, where 0 costs a third",
-            "`-Xmx256m`, otherwise Java as it is; onnxruntime 1.29, the newest for Java",
-        ),
+    _kafka_streams("kafka-streams", "Kafka Streams 4.1 + onnxruntime-java", FOR_LATENCY, "`linger.ms` 0"),
+    _kafka_streams(
+        "kafka-streams-linger",
+        "Kafka Streams 4.1 + onnxruntime-java, linger",
+        FOR_RATE,
+        "`linger.ms` 100, its own default",
     ),
 )
 

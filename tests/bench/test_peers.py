@@ -128,12 +128,14 @@ def row(number: int, system: str, p50: float, rate: float) -> list[dict[str, Any
 
 
 def test_the_table_has_medians_spreads_and_ratios_and_pools_the_requests() -> None:
-    chosen = [named("ours-kafka-python"), named("echo-kafka-python"), named("quix"), named("kafka-streams")]
+    names = ("ours-kafka-python", "echo-kafka-python", "quix", "kafka-streams", "quix-linger")
+    chosen = [named(name) for name in names]
     findings = Findings(missing={"kafka-streams": "no registry"})
     for number, speed in enumerate((1.0, 0.5, 2.0)):
         findings.rows += row(number, "ours-kafka-python", 2.0, 9_000 * speed)
         findings.rows += row(number, "echo-kafka-python", 2.0, 10_000 * speed)
         findings.rows += row(number, "quix", 2.0 + number, 5_000 * speed)
+        findings.rows += row(number, "quix-linger", 9.0, 10_000 * speed)
         findings.ceilings.append({"round": number, "batch": 64, "images_per_s": 30_000.0, "cpu_s_per_1000": 0.03})
     found = results(chosen, findings)
     text = markdown(found)
@@ -151,7 +153,9 @@ def test_the_table_has_medians_spreads_and_ratios_and_pools_the_requests() -> No
     told = verdicts(found["bars"]).splitlines()
     ours, echo = "edge.classifier, kafka-python", "our echo, kafka-python"
     assert told == [
-        f"met       1.80 images/s: {ours} ÷ Quix Streams 3.28, the fastest peer (at least 1.5, aim 2)",
+        f"NOT MET   0.90 images/s: {ours} ÷ Quix Streams 3.28, linger, the fastest of all peers (at least 1.5, aim 2)",
+        f"met       1.80 images/s: {ours} ÷ Quix Streams 3.28, the fastest of those set up for latency (at least 1.5, "
+        "aim 2)",
         f"met       0.90 images/s: {ours} ÷ {echo} (at least 0.8)",
         f"met       1.00 p50: {ours} ÷ {echo} (at most 1.15)",
         f"not measured   p50: {ours} ÷ Kafka Streams 4.1 + onnxruntime-java (at most 1)",

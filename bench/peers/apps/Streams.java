@@ -69,12 +69,12 @@ public final class Streams {
     }
 
     public static void main(String[] given) throws Exception {
-        String measurement = given[0], servers = given[1], group = given[2], requests = given[3], predictions = given[4];
+        String setting = given[0], servers = given[1], group = given[2], requests = given[3], predictions = given[4];
         Properties properties = new Properties();
         properties.put(StreamsConfig.APPLICATION_ID_CONFIG, group);
         properties.put(StreamsConfig.BOOTSTRAP_SERVERS_CONFIG, servers);
         properties.put(StreamsConfig.STATE_DIR_CONFIG, System.getProperty("java.io.tmpdir"));
-        if (measurement.equals("latency")) {
+        if (setting.equals("for-latency")) {
             // Kafka Streams has 100 ms by default.
             properties.put(StreamsConfig.producerPrefix(ProducerConfig.LINGER_MS_CONFIG), 0);
         }

@@ -10,9 +10,9 @@ import onnxruntime
 
 
 class Arguments(NamedTuple):
-    """How a peer is called, in this order; for a `measurement`, latency or drain, it may have a better setting."""
+    """How a peer is called, in this order; its `setting`, for-latency or for-rate, is what it is set up for."""
 
-    measurement: str
+    setting: str
     servers: str
     group: str
     requests: str

@@ -34,7 +34,7 @@ def main() -> None:
         "ack_policy": AckPolicy.NACK_ON_ERROR,
     }
     # confluent-kafka would wait for a batch to fill, aiokafka gives what is there.
-    if given.measurement == "drain" or client == "kafka":
+    if given.setting == "for-rate":
 
         @broker.subscriber(given.requests, batch=True, max_records=MAX_RECORDS, **options)
         async def answer_all(bodies: list[bytes], batch: Message) -> None:

@@ -15,7 +15,7 @@ def main() -> None:
         processing_guarantee="at-least-once",
         loglevel="WARNING",
         # librdkafka has 5 ms by default.
-        producer_extra_config={"linger.ms": 0} if given.measurement == "latency" else None,
+        producer_extra_config={"linger.ms": 0} if given.setting == "for-latency" else None,
     )
     requests = app.topic(given.requests, value_deserializer="bytes")
     predictions = app.topic(given.predictions, value_serializer="bytes")
