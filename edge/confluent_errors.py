@@ -11,7 +11,7 @@ from edge.errors import (
     EdgeError,
     FencedError,
     NotAuthorisedError,
-    missing_right,
+    refusal,
 )
 
 CLIENT_ERRORS = (KafkaException, BufferError, TypeError, ValueError, RuntimeError)
@@ -66,16 +66,6 @@ _RESOURCES = {
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "transactional id",
     KafkaError.CLUSTER_AUTHORIZATION_FAILED: "cluster",
 }
-# Which right was missing follows from the resource and, by its first word, from what was being done.
-_RIGHTS = {
-    ("topic", "creating"): "CREATE",
-    ("topic", "reading"): "READ",
-    ("topic", "committing"): "READ",
-    ("topic", "writing"): "WRITE",
-    ("cluster", "creating"): "CREATE",
-    ("cluster", "writing"): "IDEMPOTENT_WRITE",
-}
-_USUAL_RIGHTS = {"topic": "READ or WRITE", "group": "READ", "transactional id": "WRITE", "cluster": "IDEMPOTENT_WRITE"}
 
 
 def kafka_error(error: Exception | Any) -> Any:
@@ -96,7 +86,7 @@ def translate(error: Exception | Any, doing: str, **names: str) -> EdgeError:
         return kind(f"{doing}: {found}")
     code, words = found.code(), found.str()
     if code in _RESOURCES or code in _REFUSED:
-        return NotAuthorisedError(f"{doing}: {_refusal(code, doing.partition(' ')[0], names)}")
+        return NotAuthorisedError(f"{doing}: {refusal(_RESOURCES.get(code), doing, _name(code, names))}")
     if code in _TOO_LARGE:
         return ConfigurationError(f"{doing}: the record is larger than the broker or the topic allows ({words})")
     # Of a fatal error only the words say what it is.
@@ -105,11 +95,7 @@ def translate(error: Exception | Any, doing: str, **names: str) -> EdgeError:
     return (ConfigurationError if code in _MISCONFIGURED else BrokerUnavailableError)(f"{doing}: {words}")
 
 
-def _refusal(code: int, verb: str, names: Mapping[str, str]) -> str:
-    kind = _RESOURCES.get(code)
-    if kind is None:
-        # The broker's own words are left out: nobody can vouch that they do not repeat what was sent.
-        return "the broker refuses the user name or the password; correct them"
-    right = _RIGHTS.get((kind, verb)) or _USUAL_RIGHTS[kind]
-    name = names.get(kind.replace(" ", "_"))
-    return missing_right(right, kind if name is None else f"{kind} {name!r}")
+def _name(code: int, names: Mapping[str, str]) -> str:
+    """The name of the resource that an error is about, if it took part."""
+    name = names.get(_RESOURCES.get(code, "").replace(" ", "_"))
+    return "" if name is None else f" {name!r}"

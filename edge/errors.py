@@ -72,6 +72,26 @@ class StoppedError(EdgeError):
         click.echo(self.message, file, err=file is None)
 
 
+# Which right was missing follows from the resource and, by its first word, from what was being done.
+_RIGHTS = {
+    ("topic", "creating"): "CREATE",
+    ("topic", "reading"): "READ",
+    ("topic", "committing"): "READ",
+    ("topic", "writing"): "WRITE",
+    ("cluster", "creating"): "CREATE",
+    ("cluster", "writing"): "IDEMPOTENT_WRITE",
+}
+_USUAL_RIGHTS = {"topic": "READ or WRITE", "group": "READ", "transactional id": "WRITE", "cluster": "IDEMPOTENT_WRITE"}
+
+
 def missing_right(right: str, resource: str) -> str:
     """What is said to a user who lacks a right."""
     return f"this user needs {right} on the {resource}; ask whoever runs the broker to grant that"
+
+
+def refusal(kind: str | None, doing: str, name: str = "") -> str:
+    """What is said where the broker refused what was being done to a `kind` of resource; None is the user as such."""
+    if kind is None:
+        # The broker's own words are left out: nobody can vouch that they do not repeat what was sent.
+        return "the broker refuses the user name or the password; correct them"
+    return missing_right(_RIGHTS.get((kind, doing.partition(" ")[0])) or _USUAL_RIGHTS[kind], kind + name)

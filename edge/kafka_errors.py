@@ -10,7 +10,7 @@ from edge.errors import (
     EdgeError,
     FencedError,
     NotAuthorisedError,
-    missing_right,
+    refusal,
 )
 
 _TOO_LARGE = (kafka.errors.MessageSizeTooLargeError, kafka.errors.RecordListTooLargeError)
@@ -42,22 +42,13 @@ _RESOURCES = {
     kafka.errors.TransactionalIdAuthorizationFailedError: "transactional id",
     kafka.errors.ClusterAuthorizationFailedError: "cluster",
 }
-# Which right was missing follows from the resource and, by its first word, from what was being done.
-_RIGHTS = {
-    ("topic", "creating"): "CREATE",
-    ("topic", "reading"): "READ",
-    ("topic", "committing"): "READ",
-    ("topic", "writing"): "WRITE",
-    ("cluster", "creating"): "CREATE",
-    ("cluster", "writing"): "IDEMPOTENT_WRITE",
-}
-_USUAL_RIGHTS = {"topic": "READ or WRITE", "group": "READ", "transactional id": "WRITE", "cluster": "IDEMPOTENT_WRITE"}
 
 
 def translate(error: Exception, doing: str) -> EdgeError:
     """The error for the user; `doing` says what failed. What a repetition may mend is a BrokerUnavailableError."""
     if isinstance(error, (kafka.errors.AuthorizationError, kafka.errors.SaslAuthenticationFailedError)):
-        return NotAuthorisedError(f"{doing}: {_refusal(error, doing.partition(' ')[0])}")
+        kind = _RESOURCES.get(type(error))
+        return NotAuthorisedError(f"{doing}: {refusal(kind, doing, _names(error) if kind else '')}")
     if isinstance(error, _TOO_LARGE):
         return ConfigurationError(f"{doing}: the record is larger than the broker or the topic allows ({error})")
     if isinstance(error, _FENCED):
@@ -67,14 +58,6 @@ def translate(error: Exception, doing: str) -> EdgeError:
     if isinstance(error, (*_MISCONFIGURED, TypeError, ValueError)):
         return ConfigurationError(f"{doing}: {error}")
     return BrokerUnavailableError(f"{doing}: {error}")
-
-
-def _refusal(error: Exception, verb: str) -> str:
-    kind = _RESOURCES.get(type(error))
-    if kind is None:
-        # The broker's own words are left out: nobody can vouch that they do not repeat what was sent.
-        return "the broker refuses the user name or the password; correct them"
-    return missing_right(_RIGHTS.get((kind, verb)) or _USUAL_RIGHTS[kind], kind + _names(error))
 
 
 def _names(error: Exception) -> str:
