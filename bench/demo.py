@@ -7,7 +7,7 @@ import click
 
 from bench.apps import App, broker, unwind_on_sigterm
 from bench.errors import AppError
-from bench.latency import MODEL
+from bench.options import MODEL
 from edge import cli
 from edge.codec import REQUEST_ID, decode_prediction, header
 from edge.images import load_images

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import drain
 from bench.apps import App
-from bench.trace import request_id
+from bench.load import drain
+from bench.load.trace import request_id
 from bench.usage import usage
 from edge import classifier
 from edge.classifier import AT_LEAST_ONCE, EXACTLY_ONCE

@@ -8,10 +8,12 @@ from typing import Any
 import click
 import numpy as np
 
-from bench import result, schedule, statistics, summary, table
+from bench import result, statistics
 from bench.apps import broker, unwind_on_sigterm
-from bench.driver import Driver, Topics
-from bench.trace import Trace
+from bench.latency import summary, table
+from bench.load import schedule
+from bench.load.driver import Driver, Topics
+from bench.load.trace import Trace
 from edge import cli
 from edge.cluster import Cluster
 from edge.images import load_images

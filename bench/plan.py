@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from bench import result
-from bench.compare import leaves
 from bench.grid import Grid
+from bench.result import leaves
 from bench.spread import is_spread, number
 from edge import cli
 from edge.errors import BadDataError

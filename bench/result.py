@@ -6,7 +6,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 import click
 import psutil
 
+from bench.spread import is_spread
 from edge.errors import BadDataError
 from localkafka import KAFKA_VERSION
 
@@ -81,6 +82,23 @@ def read(path: Path) -> dict[str, Any]:
     return result
 
 
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Each value in a result by its path; a spread is one value, and an item of a list goes by what it is about."""
+    if isinstance(value, Mapping) and not is_spread(value):
+        for key, inner in value.items():
+            yield from leaves(inner, f"{path}.{key}" if path else str(key))
+    elif is_table(value):
+        for item, name in zip(value, _names(value), strict=True):
+            yield from leaves(item, f"{path}[{name}]")
+    else:
+        yield path, value
+
+
+def is_table(value: Any) -> bool:
+    """Whether a value is a list of objects."""
+    return isinstance(value, list) and bool(value) and all(isinstance(item, Mapping) for item in value)
+
+
 def check_folder(_: click.Context, __: click.Parameter, path: Path) -> Path:
     """A callback that accepts a file whose folder is there."""
     if not path.absolute().parent.is_dir():
@@ -105,3 +123,13 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
+
+
+def _names(items: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What tells the items of a list apart: the fewest of their first texts and integers, else their numbers."""
+    keys = [key for key, value in items[0].items() if isinstance(value, str | int) and not isinstance(value, bool)]
+    for count in range(1, len(keys) + 1):
+        names = [",".join(str(item.get(key)) for key in keys[:count]) for item in items]
+        if len(set(names)) == len(items):
+            return names
+    return [str(index) for index in range(len(items))]

@@ -11,13 +11,14 @@ from typing import IO, Any
 import click
 from confluent_kafka import Consumer, TopicPartition
 
-from bench import drain, result
+from bench import result
 from bench.apps import ROOT, App, broker_process, unwind_on_sigterm
-from bench.driver import START_TIMEOUT_S
 from bench.errors import AppError
 from bench.grid import Grid
 from bench.group import CLASSIFIER, Bench, Work, check_size, delivery_options, loaded_model, preloaded, topic_options
-from bench.latency import MODEL
+from bench.load import drain
+from bench.load.driver import START_TIMEOUT_S
+from bench.options import MODEL
 from bench.spread import shown, spreads
 from bench.usage import usage
 from edge import cli

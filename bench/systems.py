@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.apps import App
-from bench.driver import Driver, Topics
+from bench.load.driver import Driver, Topics
 from edge.classifier import EXACTLY_ONCE
 from edge.cluster import Cluster
 from edge.codec import REQUEST_TOPIC_CONFIG

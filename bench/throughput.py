@@ -27,7 +27,7 @@ from bench.group import (
     parameters,
     preloaded,
 )
-from bench.latency import MODEL
+from bench.options import MODEL
 from bench.spread import Spread, shown, spread, spreads
 from edge import cli
 from edge.classifier import delivery_option

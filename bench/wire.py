@@ -3,8 +3,8 @@
 import time
 from collections.abc import Callable, Sequence
 
-from bench import drain
 from bench.group import Bench, Work, created
+from bench.load import drain
 from localkafka import LocalKafka
 
 _READ_S = 1.0

@@ -12,7 +12,7 @@ from bench import result
 from bench.apps import broker, unwind_on_sigterm
 from bench.errors import AppError
 from bench.group import parameters
-from bench.latency import MODEL
+from bench.options import MODEL
 from bench.peers.measure import Bench
 from bench.peers.rounds import RATE_PER_S, Findings, Plan, install, measure, seconds_of
 from bench.peers.summary import results

@@ -16,14 +16,14 @@ import numpy.typing as npt
 from confluent_kafka import KafkaException, Message
 from confluent_kafka.admin import AdminClient
 
-from bench import drain
 from bench.apps import App
-from bench.drain import Drained, Finish
-from bench.driver import Driver, Topics
 from bench.errors import AppError
+from bench.load import drain
+from bench.load.drain import Drained, Finish
+from bench.load.driver import Driver, Topics
+from bench.load.trace import request_id
 from bench.peers.process import Process
 from bench.peers.systems import System, Task
-from bench.trace import request_id
 from bench.usage import usage
 from edge.cluster import Cluster
 from edge.confluent_options import connection_options

@@ -12,7 +12,7 @@ from localkafka.jvm import FOREIGN_OPTIONS, last_lines
 
 
 class Process(App):
-    """A command that answers requests until it is told to stop; `bench.driver` looks after it as after our apps."""
+    """A command that answers requests until it is told to stop; the driver looks after it as after our apps."""
 
     def __init__(self, name: str, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
         self.module = name

@@ -9,8 +9,9 @@ from typing import Any
 import click
 import numpy as np
 
-from bench import schedule, statistics
+from bench import statistics
 from bench.ceiling import ceiling
+from bench.load import schedule
 from bench.peers.measure import Bench, drained, latency, size_of_drain
 from bench.peers.systems import System
 from edge.errors import EdgeError

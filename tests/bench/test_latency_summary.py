@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bench import summary, table
+from bench.latency import summary, table
 from bench.statistics import merged
 from tests.bench.answers import classified, trace_of
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bench.errors import AppError
+from bench.load.schedule import poisson
 from bench.peers.__main__ import check_names
 from bench.peers.bars import Bar
 from bench.peers.environments import UnavailableError
@@ -17,7 +18,6 @@ from bench.peers.rounds import Findings, Plan, install, measure, order
 from bench.peers.summary import results
 from bench.peers.systems import OURS, PEERS, SYSTEMS, System
 from bench.peers.table import markdown, verdicts
-from bench.schedule import poisson
 from edge.cluster import Cluster
 from edge.images import Images
 from edge.model import load_model

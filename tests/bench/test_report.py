@@ -10,9 +10,11 @@ import pytest
 from click.testing import CliRunner
 from hdrh.histogram import HdrHistogram
 
-from bench import report, result
-from bench.compare import compare, leaves, text
-from bench.markdown import written
+from bench import result
+from bench.report.__main__ import main
+from bench.report.compare import compare, text
+from bench.report.markdown import written
+from bench.result import leaves
 from bench.spread import spread
 
 ROWS = [
@@ -89,7 +91,7 @@ def run(tmp_path: Path, *results: dict[str, Any], options: tuple[str, ...] = ())
         files.append(tmp_path / f"{number}.json")
         files[-1].write_text(json.dumps(one))
     output = tmp_path / "report.html"
-    ended = CliRunner().invoke(report.main, [*map(str, files), "-o", str(output), *options])
+    ended = CliRunner().invoke(main, [*map(str, files), "-o", str(output), *options])
     assert ended.exit_code == 0, ended.output
     return ended.output, output.read_text(encoding="utf-8")
 
@@ -182,7 +184,7 @@ def test_items_of_a_list_go_by_what_tells_them_apart() -> None:
 def test_a_file_that_is_no_result_is_named(tmp_path: Path, content: str, said: str) -> None:
     path = tmp_path / "broken.json"
     path.write_text(content)
-    ended = CliRunner().invoke(report.main, [str(path), "-o", str(tmp_path / "report.html")])
+    ended = CliRunner().invoke(main, [str(path), "-o", str(tmp_path / "report.html")])
     assert ended.exit_code == 65
     assert said in ended.output
     assert "broken.json" in ended.output
@@ -194,7 +196,7 @@ def test_a_comparison_needs_a_result_of_the_same_kind(tmp_path: Path) -> None:
     one.write_text(json.dumps(document("x", {}, scenario="server")))
     other.write_text(json.dumps(document("x", {}, scenario="offline")))
     options = [str(one), "-o", str(tmp_path / "r.html"), "--compare", str(other)]
-    ended = CliRunner().invoke(report.main, options)
+    ended = CliRunner().invoke(main, options)
     assert ended.exit_code == 65
     assert "none of the results is one of x" in ended.output
 
@@ -232,13 +234,13 @@ def test_a_document_without_a_place_for_a_result_is_left_alone(tmp_path: Path) -
     path, one = tmp_path / "performance.md", tmp_path / "one.json"
     path.write_text("nothing here")
     one.write_text(json.dumps(document("x", {})))
-    ended = CliRunner().invoke(report.main, [str(one), "-o", str(tmp_path / "r.html"), "--markdown", str(path)])
+    ended = CliRunner().invoke(main, [str(one), "-o", str(tmp_path / "r.html"), "--markdown", str(path)])
     assert ended.exit_code == 65
     assert "<!-- bench:one -->" in ended.output
     assert path.read_text() == "nothing here"
 
 
 def test_two_files_of_one_name_cannot_both_be_drawn(tmp_path: Path) -> None:
-    ended = CliRunner().invoke(report.main, ["a/x.json", "b/x.json", "--png", str(tmp_path / "png")])
+    ended = CliRunner().invoke(main, ["a/x.json", "b/x.json", "--png", str(tmp_path / "png")])
     assert ended.exit_code == 2
     assert "files of one name" in ended.output

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.scenarios.conditions import Conditions, interleaved
-from bench.scenarios.server import GRAIN, LEAST_RATE, MOST_RATE, document, highest_rate, line
+from bench.latency.conditions import Conditions, interleaved
+from bench.latency.server import GRAIN, LEAST_RATE, MOST_RATE, document, highest_rate, line
+from bench.load.trace import Trace
 from bench.systems import Running, System
-from bench.trace import Trace
 from tests.bench.answers import trace_of
 
 CONDITIONS = Conditions(100, "poisson", 1, 0, 1, 100, 10, 100, 1, 0)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bench.schedule import SCHEDULES, constant, poisson
+from bench.load.schedule import SCHEDULES, constant, poisson
 
 
 @pytest.mark.parametrize("name", SCHEDULES)

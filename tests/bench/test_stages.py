@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from bench import stages
-from bench.trace import Trace
+from bench.latency import stages
+from bench.load.trace import Trace
 from tests.bench.answers import Answer, classified, trace_of
 
 

@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from bench import colour, drain, scaling, wire
+from bench import wire
 from bench.ceiling import ceiling
-from bench.curves import Setting, measure, points
 from bench.group import CLASSIFIER, Bench, drained_by
-from bench.scaling import grid as curve_grid
-from bench.scaling import summary as curve
+from bench.load import drain
+from bench.scaling import colour
+from bench.scaling.__main__ import main as scaling
+from bench.scaling.curves import Setting, measure, points
+from bench.scaling.table import grid as curve_grid
+from bench.scaling.table import summary as curve
 from bench.throughput import grid, summary
 from edge.classifier import AT_LEAST_ONCE, EXACTLY_ONCE
 from edge.cluster import Cluster
@@ -146,6 +149,6 @@ def test_a_ratio_is_taken_within_its_round() -> None:
 
 
 def test_values_that_cannot_work_are_refused_before_anything_starts() -> None:
-    ended = CliRunner().invoke(scaling.main, ["--over", "batch", "--values", "64,5000"])
+    ended = CliRunner().invoke(scaling, ["--over", "batch", "--values", "64,5000"])
     assert ended.exit_code == 2
     assert "go up to 4,096, not 5,000" in ended.output

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bench.errors import AppError
-from bench.trace import Arrivals, Limit, Trace, request_id
+from bench.load.trace import Arrivals, Limit, Trace, request_id
 from tests.bench.answers import Answer
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from confluent_kafka import Message
 
+from bench.load.trace import Trace
 from bench.statistics import percentiles
-from bench.trace import Trace
 from edge.codec import RECEIVED_NS, SENT_NS
 
 STAGES: Mapping[str, str] = {

@@ -6,10 +6,11 @@ from typing import Any
 
 import click
 
-from bench import statistics, summary
-from bench.scenarios.conditions import LEAD_IN_S, Conditions
+from bench import statistics
+from bench.latency import summary
+from bench.latency.conditions import LEAD_IN_S, Conditions
+from bench.load.trace import Limit, Trace
 from bench.systems import Running, System, running
-from bench.trace import Limit, Trace
 from edge.cluster import Cluster
 from edge.images import Images
 

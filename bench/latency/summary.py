@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bench import stages, statistics
-from bench.trace import Trace
+from bench import statistics
+from bench.latency import stages
+from bench.load.trace import Trace
 
 Samples = npt.NDArray[np.float64]
 

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from bench.compare import Comparison, is_table
-from bench.figures import drawings
-from bench.plots import svg
+from bench.report.compare import Comparison
+from bench.report.figures import drawings
+from bench.report.plots import svg
+from bench.result import is_table
 from bench.spread import is_spread, number
 from edge.errors import BadDataError
 

@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from bench import summary
-from bench.scenarios.conditions import Conditions, interleaved
+from bench.latency import summary
+from bench.latency.conditions import Conditions, interleaved
 from bench.statistics import SAMPLES_NEEDED
 from bench.systems import System, running
 from edge.cluster import Cluster

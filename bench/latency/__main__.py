@@ -20,11 +20,12 @@ from typing import Any
 
 import click
 
-from bench import result, table
+from bench import result
 from bench.apps import broker, unwind_on_sigterm
-from bench.scenarios import fixed_rate, offline, server, single_stream
-from bench.scenarios.conditions import Conditions
-from bench.schedule import SCHEDULES
+from bench.latency import fixed_rate, offline, server, single_stream, table
+from bench.latency.conditions import Conditions
+from bench.load.schedule import SCHEDULES
+from bench.options import MODEL
 from bench.systems import System, systems
 from edge import cli
 from edge.classifier import delivery_option
@@ -33,7 +34,6 @@ from edge.images import Images, load_images
 from edge.model import load_model
 from edge.query import SAMPLES
 
-MODEL = Path("samples/lenet.onnx")
 DURATION_S, STEP_S = 20.0, 4.0
 
 Measure = Callable[[Cluster, Sequence[System], Images, Conditions], dict[str, Any]]

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from confluent_kafka import Consumer, Producer
 
 from bench.errors import AppError
-from bench.offsets import partitions_of, watermarks
-from bench.trace import Arrivals, IdOf, Limit, Trace, request_id
+from bench.load.offsets import partitions_of, watermarks
+from bench.load.trace import Arrivals, IdOf, Limit, Trace, request_id
 from edge.cluster import Cluster
 from edge.codec import REQUEST_ID
 from edge.confluent_options import connection_options

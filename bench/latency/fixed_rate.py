@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from bench import summary
-from bench.scenarios.conditions import Conditions, interleaved
+from bench.latency import summary
+from bench.latency.conditions import Conditions, interleaved
 from bench.systems import System, running
 from edge.cluster import Cluster
 from edge.images import Images

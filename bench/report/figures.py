@@ -9,7 +9,7 @@ from hdrh.histogram import HdrHistogram
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from bench.plots import GREY, Drawing, bars, colour, figure_of, line, plain, scale
+from bench.report.plots import GREY, Drawing, bars, colour, figure_of, line, plain, scale
 
 _PERCENTILES = np.concatenate([[0.0], 100 - 100 / np.logspace(0.05, 5, 200)])
 _PANELS = {

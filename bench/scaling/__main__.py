@@ -1,26 +1,22 @@
 """How cost grows with rate, batch, partitions and payload: `python -m bench.scaling --over …`."""
 
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
 from bench import result
 from bench.apps import broker_process, unwind_on_sigterm
-from bench.curves import AXES, COUNTED, MEASURES, Point, Setting, measure, points, warm_up
-from bench.grid import Grid
 from bench.group import REBALANCE, Bench, check_size, loaded_model
-from bench.latency import MODEL
-from bench.spread import shown, spreads
+from bench.options import MODEL
+from bench.scaling.curves import AXES, MEASURES, Point, Setting, measure, points, warm_up
+from bench.scaling.table import Row, grid, summary
 from edge import cli
 from edge.classifier import delivery_option
 from edge.cluster import Cluster
 from edge.images import load_images
 from edge.query import SAMPLES
-
-Row = dict[str, Any]
 
 
 def _numbers(_: click.Context, __: click.Parameter, text: str | None) -> list[int] | None:
@@ -122,43 +118,6 @@ def _rounds(setting: Setting, found: Sequence[Point], rounds: int) -> list[Row]:
 
 def _told(row: Row) -> str:
     return ", ".join(f"{row[key]:,.4g} {title}" for key, title in MEASURES.items() if row.get(key) is not None)
-
-
-def summary(over: str, runs: Sequence[Row]) -> dict[str, Any]:
-    """The spread of each measure at each point; lost and duplicated are counted over all rounds."""
-    axis = AXES[over]
-    rows = []
-    for place in dict.fromkeys((row["series"], row[axis.key]) for row in runs):
-        same = [row for row in runs if (row["series"], row[axis.key]) == place]
-        counted = {key: sum(row[key] for row in same) for key in COUNTED}
-        rows.append({axis.key: place[1], "series": place[0], **spreads(same, MEASURES), **counted})
-    return {
-        "over": over,
-        "axis": axis.key,
-        "title": axis.title,
-        "measures": dict(MEASURES),
-        "rows": sorted(rows, key=lambda row: (row["series"], row[axis.key])),
-        "runs": list(runs),
-    }
-
-
-def grid(results: Mapping[str, Any]) -> Grid:
-    """The result for people."""
-    rows = results["rows"]
-    measures = {key: title for key, title in results["measures"].items() if any(key in row for row in rows)}
-    has_series = any(row["series"] for row in rows)
-    head = [results["title"], *measures.values(), "lost", "twice", *(["of"] if has_series else [])]
-    return Grid(head, [_line(row, results["axis"], measures, has_series) for row in rows], words=int(has_series))
-
-
-def _line(row: Row, axis: str, measures: Iterable[str], has_series: bool) -> list[str]:
-    cells = [shown(row.get(key), _digits(row.get(key))) for key in measures]
-    ends = [*(str(row[key]) for key in COUNTED), *([row["series"]] if has_series else [])]
-    return [f"{row[axis]:,}", *cells, *ends]
-
-
-def _digits(found: Mapping[str, float] | None) -> int:
-    return 0 if found is None or found["median"] >= 1000 else 1 if found["median"] >= 10 else 4
 
 
 if __name__ == "__main__":

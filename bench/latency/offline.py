@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from bench import drain
 from bench.apps import App
-from bench.driver import START_TIMEOUT_S, Topics
-from bench.scenarios.conditions import Conditions
+from bench.latency.conditions import Conditions
+from bench.load import drain
+from bench.load.driver import START_TIMEOUT_S, Topics
+from bench.load.trace import request_id
 from bench.systems import System
-from bench.trace import request_id
 from edge.cluster import Cluster
 from edge.images import Images
 

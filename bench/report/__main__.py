@@ -7,11 +7,11 @@ from typing import Any
 import click
 
 from bench import result
-from bench.compare import Comparison, compare, is_same_kind, text
-from bench.figures import drawings
-from bench.markdown import written
-from bench.page import page
-from bench.plots import png
+from bench.report.compare import Comparison, compare, is_same_kind, text
+from bench.report.figures import drawings
+from bench.report.markdown import written
+from bench.report.page import page
+from bench.report.plots import png
 from edge import cli
 from edge.errors import BadDataError
 

@@ -4,11 +4,12 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from bench import plan, scaling, startup, throughput
-from bench.compare import is_table
+from bench import plan, startup, throughput
 from bench.grid import Grid
-from bench.page import flat
-from bench.peers import table
+from bench.peers import table as peers
+from bench.report.page import flat
+from bench.result import is_table
+from bench.scaling import table as scaling
 from bench.spread import is_spread, number, shown
 from edge.errors import BadDataError
 
@@ -32,7 +33,7 @@ def written(document: str, name: str, result: Result) -> str:
 def block(result: Result) -> str:
     """The table of a result, with where it comes from."""
     kind, results = result["benchmark"], result["results"]
-    shown_as = table.markdown(results) if kind == "peers" else _GRIDS.get(kind, _any)(results).markdown()
+    shown_as = peers.markdown(results) if kind == "peers" else _GRIDS.get(kind, _any)(results).markdown()
     return f"{shown_as}\n\n{origin(result)}"
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import click
 import numpy as np
 
-from bench.schedule import SCHEDULES, Times
+from bench.load.schedule import SCHEDULES, Times
+from bench.load.trace import Trace
 from bench.systems import Running
-from bench.trace import Trace
 
 LEAD_IN_S = 0.5
 """Each round starts with so much load that is not measured: the system was idle while the others had their turns."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.grid import Grid
+from bench.result import leaves
 from bench.spread import is_spread, number
 
 CONDITIONS = ("machine", "versions", "configuration", "commit")
@@ -80,33 +81,6 @@ def text(found: Comparison) -> str:
     lines += [f"only in the old one: {key}" for key in found.only_old]
     lines += [f"only in the new one: {key}" for key in found.only_new]
     return "\n".join(lines)
-
-
-def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Each value in a result by its path; a spread is one value, and an item of a list goes by what it is about."""
-    if isinstance(value, Mapping) and not is_spread(value):
-        for key, inner in value.items():
-            yield from leaves(inner, f"{path}.{key}" if path else str(key))
-    elif is_table(value):
-        for item, name in zip(value, _names(value), strict=True):
-            yield from leaves(item, f"{path}[{name}]")
-    else:
-        yield path, value
-
-
-def is_table(value: Any) -> bool:
-    """Whether a value is a list of objects."""
-    return isinstance(value, list) and bool(value) and all(isinstance(item, Mapping) for item in value)
-
-
-def _names(items: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What tells the items of a list apart: the fewest of their first texts and integers, else their numbers."""
-    keys = [key for key, value in items[0].items() if isinstance(value, str | int) and not isinstance(value, bool)]
-    for count in range(1, len(keys) + 1):
-        names = [",".join(str(item.get(key)) for key in keys[:count]) for item in items]
-        if len(set(names)) == len(items):
-            return names
-    return [str(index) for index in range(len(items))]
 
 
 def _numbers(results: Mapping[str, Any]) -> Iterator[tuple[str, float]]:

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bench import colour, schedule, statistics
+from bench import statistics
 from bench.ceiling import ceiling
 from bench.group import CLASSIFIER, Bench, Work, drained_by, preloaded
+from bench.load import schedule
+from bench.scaling import colour
 from bench.systems import running, systems
 from bench.usage import usage
 from edge.images import Images

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from confluent_kafka import Consumer, IsolationLevel, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka import admin as kafka_admin
 
-from bench.driver import START_TIMEOUT_S, Encode, Headers, with_id
 from bench.errors import AppError
-from bench.offsets import partitions_of, watermarks
+from bench.load.driver import START_TIMEOUT_S, Encode, Headers, with_id
+from bench.load.offsets import partitions_of, watermarks
 from edge.cluster import Cluster
 from edge.codec import CONTENT_TYPE, REQUEST_TOPIC_CONFIG
 from edge.confluent_options import connection_options

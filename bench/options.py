@@ -1,0 +1,5 @@
+"""What several benchmarks are told."""
+
+from pathlib import Path
+
+MODEL = Path("samples/lenet.onnx")
