@@ -7,7 +7,7 @@ import click
 
 from bench.apps import App, broker, unwind_on_sigterm
 from bench.errors import AppError
-from bench.options import MODEL
+from bench.options import model_option
 from edge import cli
 from edge.codec import REQUEST_ID, decode_prediction, header
 from edge.images import load_images
@@ -21,7 +21,7 @@ FIRST_READ_S, NEXT_READ_S = 10.0, 1.0
 
 
 @click.command()
-@cli.option("MODEL", "--model", type=click.Path(path_type=Path), default=MODEL, help="The .onnx file to serve.")
+@model_option
 @click.option("--images", type=click.Path(path_type=Path), default=SAMPLES, show_default=True, help="Images to send.")
 @click.option("--count", type=click.IntRange(min=1), default=200, show_default=True, help="How many to send.")
 @click.option("--interval", type=cli.Finite(min=0), default=0.05, show_default=True, help="Seconds between two.")

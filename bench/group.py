@@ -5,18 +5,19 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from bench.apps import App
 from bench.load import drain
 from bench.load.trace import request_id
+from bench.options import Setup
 from bench.usage import usage
 from edge import classifier
 from edge.classifier import AT_LEAST_ONCE, EXACTLY_ONCE
 from edge.cluster import Cluster
 from edge.codec import REQUEST_TOPIC_CONFIG
 from edge.errors import BadDataError
+from edge.images import Images, load_images
 from edge.model import Model, load_model
 from localkafka import LocalKafka
 
@@ -86,18 +87,18 @@ def parameters(options: Sequence[str]) -> dict[str, Any]:
     return classifier.main.make_context(CLASSIFIER, list(options)).params
 
 
-def loaded_model(path: Path, options: Sequence[str]) -> Model:
-    """The model that a classifier with these options serves."""
-    found = parameters(options)
-    return load_model(path, found["contract"], found["model_sha256"])
+def loaded(setup: Setup) -> tuple[Model, Images]:
+    """The model that the classifiers serve, and the images that they are sent.
 
-
-def check_size(size: int, model: Model) -> None:
-    """Raise BadDataError when images of so many bytes do not fit a model: each would end as a dead letter."""
-    if size != model.contract.input_bytes:
-        raise BadDataError(
-            f"the images have {size:,} bytes, the model takes {model.contract.input_bytes:,}: name others with --images"
-        )
+    Raises: BadDataError when these do not fit: each would end as a dead letter.
+    """
+    found = parameters(setup.options)
+    model = load_model(setup.model, found["contract"], found["model_sha256"])
+    images = load_images(setup.images)
+    size, due = images.image[0].nbytes, model.contract.input_bytes
+    if size != due:
+        raise BadDataError(f"the images have {size:,} bytes, the model takes {due:,}: name others with --images")
+    return model, images
 
 
 def delivery_options(delivery: str, number: int) -> list[str]:

@@ -5,7 +5,6 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import IO, Any
 
 import click
@@ -15,18 +14,15 @@ from bench import result
 from bench.apps import ROOT, App, broker_process, unwind_on_sigterm
 from bench.errors import AppError
 from bench.grid import Grid
-from bench.group import CLASSIFIER, Bench, Work, check_size, delivery_options, loaded_model, preloaded, topic_options
+from bench.group import CLASSIFIER, Bench, Work, delivery_options, loaded, preloaded, topic_options
 from bench.load import drain
 from bench.load.driver import START_TIMEOUT_S
-from bench.options import MODEL
+from bench.options import Setup, of_classifiers
 from bench.spread import shown, spreads
 from bench.usage import usage
 from edge import cli
-from edge.classifier import delivery_option
 from edge.cluster import Cluster
 from edge.confluent_options import connection_options
-from edge.images import load_images
-from edge.query import SAMPLES
 
 MARKS = {"serving ": "model_ready_s", "partitions assigned: bench": "assigned_s"}
 """What the classifier logs, and the name of the time at which it does."""
@@ -53,55 +49,26 @@ _QUIET_S = 2.0
 @click.option(
     "--warm-up", type=click.IntRange(min=1), default=5000, show_default=True, help="Requests answered before idling."
 )
-@cli.option("MODEL", "--model", type=click.Path(path_type=Path), default=MODEL, help="The .onnx file to serve.")
-@click.option(
-    "--images", type=click.Path(path_type=Path), default=SAMPLES, show_default=True, help="The images to send."
-)
-@result.output_option("startup.json")
-@delivery_option
-@cli.cluster_or_own
-@cli.verbose
-@click.argument("options", nargs=-1, metavar="[-- CLASSIFIER OPTIONS]")
-def main(
-    rounds: int,
-    idle: float,
-    warm_up: int,
-    model: Path,
-    images: Path,
-    output: Path,
-    delivery: str,
-    cluster: Cluster | None,
-    options: Sequence[str],
-) -> None:
+@of_classifiers("startup.json")
+def main(rounds: int, idle: float, warm_up: int, setup: Setup) -> None:
     """Start a classifier on a running broker where a request waits, and time it from exec to the prediction's arrival.
 
     Files are in the system's cache, as they are when a service is restarted; options after -- go to the classifier.
     """
     unwind_on_sigterm()
-    chosen = [*options, "--model", str(model.resolve())]
-    served = loaded_model(model, chosen)
-    values = [image.tobytes() for image in load_images(images).image]
-    check_size(len(values[0]), served)
-    configuration = {
-        "rounds": rounds,
-        "idle_s": idle,
-        "warm_up_requests": warm_up,
-        "model": model.name,
-        "delivery": delivery,
-        "options": list(options),
-        "own_broker": cluster is None,
-        "client": cli.chosen_client() if cluster is None else cluster.client,
-    }
-    with broker_process(cluster) as (measured, kafka):
+    _, images = loaded(setup)
+    values = [image.tobytes() for image in images.image]
+    configuration = {"rounds": rounds, "idle_s": idle, "warm_up_requests": warm_up, **setup.configuration}
+    with broker_process(setup.cluster) as (measured, kafka):
         bench = Bench(measured, kafka, START_TIMEOUT_S)
         rows = []
         for number in range(rounds):
-            rows.append({"round": number, **_imports(), **_started(bench, values, chosen, delivery, warm_up, idle)})
+            rows.append({"round": number, **_imports(), **_started(bench, setup, values, warm_up, idle)})
             told = f"first prediction after {rows[-1]['first_prediction_s']:.2f} s"
             click.echo(f"round {number + 1} of {rounds}: {told}", err=True)
     results = {"startup": spreads(rows, TITLES), "bars": BARS, "rounds": rows}
     click.echo(grid(results).text())
-    result.write(output, result.document("startup", configuration, results))
+    result.write(setup.output, result.document("startup", configuration, results))
 
 
 def grid(results: Mapping[str, Any]) -> Grid:
@@ -125,9 +92,7 @@ def _imports() -> dict[str, float]:
     return {"interpreter_s": interpreter_s, "import_s": float(run.stdout)}
 
 
-def _started(
-    bench: Bench, values: Sequence[bytes], options: Sequence[str], delivery: str, warm_up: int, idle_s: float
-) -> dict[str, float]:
+def _started(bench: Bench, setup: Setup, values: Sequence[bytes], warm_up: int, idle_s: float) -> dict[str, float]:
     """One round: start, first prediction, warm-up, idling, stop."""
     work = preloaded(bench, values, 1, 1)
     predictions = f"{work.topic}_answers"
@@ -135,7 +100,7 @@ def _started(
     marks: dict[str, float] = {}
     with _Arrival(bench.cluster, predictions) as arrival:
         start = time.perf_counter()
-        every = [*options, *topic_options(work.topic, predictions), *delivery_options(delivery, 0)]
+        every = [*setup.options, *topic_options(work.topic, predictions), *delivery_options(setup.delivery, 0)]
         with App(bench.cluster, CLASSIFIER, *every, stderr=subprocess.PIPE) as app:
             reader = threading.Thread(target=_note, args=(app.process.stderr, marks))
             reader.start()

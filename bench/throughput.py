@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import click
@@ -21,20 +20,16 @@ from bench.group import (
     REBALANCE,
     Bench,
     Work,
-    check_size,
     drained_by,
-    loaded_model,
+    loaded,
     parameters,
     preloaded,
 )
-from bench.options import MODEL
+from bench.options import Setup, of_classifiers, rounds_option, timeout_option
 from bench.spread import Spread, shown, spread, spreads
 from edge import cli
-from edge.classifier import delivery_option
-from edge.cluster import Cluster
-from edge.images import load_images
+from edge.images import Images
 from edge.model import Model
-from edge.query import SAMPLES
 
 _CEILING_S = 0.5
 
@@ -52,77 +47,48 @@ Row = dict[str, Any]
     show_default="the number of cores",
     help="Most processes in one group.",
 )
-@click.option("--rounds", type=click.IntRange(1, 100), default=3, show_default=True, help="How often all is measured.")
-@click.option(
-    "--timeout", type=cli.Finite(min=1), default=300.0, show_default=True, help="Seconds that one drain may take."
-)
-@cli.option("MODEL", "--model", type=click.Path(path_type=Path), default=MODEL, help="The .onnx file to serve.")
-@click.option(
-    "--images", type=click.Path(path_type=Path), default=SAMPLES, show_default=True, help="The images to send."
-)
-@result.output_option("throughput.json")
-@delivery_option
-@cli.cluster_or_own
-@cli.verbose
-@click.argument("options", nargs=-1, metavar="[-- CLASSIFIER OPTIONS]")
-def main(
-    requests: int,
-    processes: int,
-    rounds: int,
-    timeout: float,
-    model: Path,
-    images: Path,
-    output: Path,
-    delivery: str,
-    cluster: Cluster | None,
-    options: Sequence[str],
-) -> None:
+@rounds_option
+@timeout_option
+@of_classifiers("throughput.json")
+def main(requests: int, processes: int, rounds: int, timeout: float, setup: Setup) -> None:
     """Let one classifier work off a preloaded topic, then two … in one group over as many partitions.
 
     Each round measures them in another order, with our echo (the same loop without a model) and onnxruntime alone.
     Options after -- go to the classifier and the echo.
     """
     unwind_on_sigterm()
-    chosen = [*options, "--model", str(model.resolve())]
-    max_batch = parameters(chosen)["max_batch"]
-    served, loaded = loaded_model(model, chosen), load_images(images).image
-    check_size(loaded[0].nbytes, served)
+    model, images = loaded(setup)
+    max_batch = parameters(setup.options)["max_batch"]
     configuration = {
         "requests_per_process": requests,
         "processes": processes,
         "rounds": rounds,
-        "model": model.name,
-        "images": images.name,
-        "delivery": delivery,
         "max_batch": max_batch,
-        "options": list(options),
-        "own_broker": cluster is None,
-        "client": cli.chosen_client() if cluster is None else cluster.client,
+        **setup.configuration,
     }
-    with broker_process(cluster, REBALANCE) as (measured, kafka):
+    with broker_process(setup.cluster, REBALANCE) as (measured, kafka):
         bench = Bench(measured, kafka, timeout)
-        results = measure(bench, served, loaded, chosen, max_batch, delivery, requests, processes, rounds)
+        results = measure(bench, setup, model, images, max_batch, requests, processes, rounds)
     click.echo(grid(results).text())
-    result.write(output, result.document("throughput", configuration, results))
+    result.write(setup.output, result.document("throughput", configuration, results))
     if lost := sum(row["lost"] for row in results["runs"]):
         raise AppError(f"{lost} requests were not answered within {timeout:g} s")
 
 
 def measure(
     bench: Bench,
+    setup: Setup,
     model: Model,
-    images: Any,
-    options: Sequence[str],
+    images: Images,
     max_batch: int,
-    delivery: str,
     requests: int,
     processes: int,
     rounds: int,
 ) -> dict[str, Any]:
     """All rounds, and what they come to."""
-    values = [image.tobytes() for image in images]
+    values = [image.tobytes() for image in images.image]
     click.echo("warming the broker up …", err=True)
-    drained_by(bench, preloaded(bench, values, requests, 1), CLASSIFIER, 1, options, delivery)
+    drained_by(bench, preloaded(bench, values, requests, 1), CLASSIFIER, 1, setup.options, setup.delivery)
     works, writing = {}, []
     for count in range(1, processes + 1):
         click.echo(f"writing {count * requests:,} requests to {count} partitions …", err=True)
@@ -131,10 +97,10 @@ def measure(
     limits, runs = [], []
     for number in range(rounds):
         limits += [
-            {"round": number, **asdict(ceiling(model, images, batch, _CEILING_S))} for batch in batches(max_batch)
+            {"round": number, **asdict(ceiling(model, images.image, batch, _CEILING_S))} for batch in batches(max_batch)
         ]
         for app, work in _order(works, number):
-            row = drained_by(bench, work, app, work.partitions, options, delivery)
+            row = drained_by(bench, work, app, work.partitions, setup.options, setup.delivery)
             told = f"{app} in {work.partitions} processes: {row['images_per_s']:,.0f} images/s"
             click.echo(f"round {number + 1} of {rounds}: {told}", err=True)
             runs.append({"round": number, **row})

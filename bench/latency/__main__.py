@@ -25,7 +25,7 @@ from bench.apps import broker, unwind_on_sigterm
 from bench.latency import fixed_rate, offline, server, single_stream, table
 from bench.latency.conditions import Conditions
 from bench.load.schedule import SCHEDULES
-from bench.options import MODEL
+from bench.options import model_option
 from bench.systems import System, systems
 from edge import cli
 from edge.classifier import delivery_option
@@ -103,7 +103,7 @@ SCENARIOS: Mapping[str, tuple[Measure, Callable[[Mapping[str, Any]], str]]] = {
     show_default=True,
     help="Measure the loop without a model and the bare client, too.",
 )
-@cli.option("MODEL", "--model", type=click.Path(path_type=Path), default=MODEL, help="The .onnx file to serve.")
+@model_option
 @click.option(
     "--images",
     type=click.Path(path_type=Path),

@@ -12,7 +12,7 @@ from bench import result
 from bench.apps import broker, unwind_on_sigterm
 from bench.errors import AppError
 from bench.group import parameters
-from bench.options import MODEL
+from bench.options import images_option, model_option, rounds_option
 from bench.peers.measure import Bench
 from bench.peers.rounds import RATE_PER_S, Findings, Plan, install, measure, seconds_of
 from bench.peers.summary import results
@@ -21,7 +21,6 @@ from bench.peers.table import markdown, verdicts
 from edge import cli
 from edge.images import load_images
 from edge.model import load_model
-from edge.query import SAMPLES
 
 MOST_LOAD = 0.5
 """Processes that may have been running on average in the last minute: the bench itself needs two cores."""
@@ -38,7 +37,7 @@ def check_names(_: click.Context, __: click.Parameter, value: str | None) -> tup
 
 
 @click.command(epilog="Example: python -m bench.peers --rounds 1 --systems ours-kafka-python,quix")
-@click.option("--rounds", type=click.IntRange(1, 100), default=3, show_default=True, help="How often all is measured.")
+@rounds_option
 @click.option(
     "--systems",
     "chosen",
@@ -56,10 +55,8 @@ def check_names(_: click.Context, __: click.Parameter, value: str | None) -> tup
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of schedules and order.  [default: by chance]")
 @click.option("--skip-latency", is_flag=True, help="Measure only how fast a topic is drained.")
 @click.option("--skip-drain", is_flag=True, help="Measure only the latency.")
-@cli.option("MODEL", "--model", type=click.Path(path_type=Path), default=MODEL, help="The .onnx file to serve.")
-@click.option(
-    "--images", type=click.Path(path_type=Path), default=SAMPLES, show_default=True, help="The images to send."
-)
+@model_option
+@images_option
 @result.output_option("peers.json")
 @cli.verbose
 def main(

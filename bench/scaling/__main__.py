@@ -8,15 +8,11 @@ import click
 
 from bench import result
 from bench.apps import broker_process, unwind_on_sigterm
-from bench.group import REBALANCE, Bench, check_size, loaded_model
-from bench.options import MODEL
+from bench.group import REBALANCE, Bench, loaded
+from bench.options import Setup, of_classifiers, rounds_option, timeout_option
 from bench.scaling.curves import AXES, MEASURES, Point, Setting, measure, points, warm_up
 from bench.scaling.table import Row, grid, summary
 from edge import cli
-from edge.classifier import delivery_option
-from edge.cluster import Cluster
-from edge.images import load_images
-from edge.query import SAMPLES
 
 
 def _numbers(_: click.Context, __: click.Parameter, text: str | None) -> list[int] | None:
@@ -38,25 +34,15 @@ def _numbers(_: click.Context, __: click.Parameter, text: str | None) -> list[in
     help="Its values: requests/s, images in a batch, partitions, or pixels along the side of an image.  "
     "[default: " + "; ".join(f"{name}: {','.join(map(str, axis.values))}" for name, axis in AXES.items()) + "]",
 )
-@click.option("--rounds", type=click.IntRange(1, 100), default=3, show_default=True, help="How often all is measured.")
+@rounds_option
 @click.option(
     "--requests", type=click.IntRange(min=1000), default=20_000, show_default=True, help="Requests of each drain."
 )
 @click.option(
     "--duration", type=cli.Finite(min=1), default=15.0, show_default=True, help="Seconds measured at each rate."
 )
-@click.option(
-    "--timeout", type=cli.Finite(min=1), default=300.0, show_default=True, help="Seconds that one drain may take."
-)
-@cli.option("MODEL", "--model", type=click.Path(path_type=Path), default=MODEL, help="The .onnx file to serve.")
-@click.option(
-    "--images", type=click.Path(path_type=Path), default=SAMPLES, show_default=True, help="The images to send."
-)
-@result.output_option("scaling.json")
-@delivery_option
-@cli.cluster_or_own
-@cli.verbose
-@click.argument("options", nargs=-1, metavar="[-- CLASSIFIER OPTIONS]")
+@timeout_option
+@of_classifiers("scaling.json")
 def main(
     over: str,
     values: list[int] | None,
@@ -64,12 +50,7 @@ def main(
     requests: int,
     duration: float,
     timeout: float,
-    model: Path,
-    images: Path,
-    output: Path,
-    delivery: str,
-    cluster: Cluster | None,
-    options: Sequence[str],
+    setup: Setup,
 ) -> None:
     """Vary one thing, and measure what one classifier answers, and what it costs.
 
@@ -80,29 +61,23 @@ def main(
     if max(chosen) > AXES[over].most:
         raise click.UsageError(f"--values of --over {over} go up to {AXES[over].most:,}, not {max(chosen):,}")
     unwind_on_sigterm()
-    served, loaded = loaded_model(model, options), load_images(images)
-    check_size(loaded.image[0].nbytes, served)
+    model, images = loaded(setup)
     configuration = {
         "over": over,
         "values": chosen,
         "rounds": rounds,
         **({"duration_s": duration} if over == "rate" else {"requests": requests}),
-        "model": model.name,
-        "delivery": delivery,
-        "options": list(options),
-        "own_broker": cluster is None,
-        "client": cli.chosen_client() if cluster is None else cluster.client,
+        **setup.configuration,
     }
-    with tempfile.TemporaryDirectory() as folder, broker_process(cluster, REBALANCE) as (measured, kafka):
-        setting = Setting(
-            Bench(measured, kafka, timeout), model.resolve(), served, loaded, options, delivery, requests, duration
-        )
+    with tempfile.TemporaryDirectory() as folder, broker_process(setup.cluster, REBALANCE) as (measured, kafka):
+        bench, path = Bench(measured, kafka, timeout), setup.model.resolve()
+        setting = Setting(bench, path, model, images, setup.extra, setup.delivery, requests, duration)
         click.echo("warming the broker up …", err=True)
         warm_up(setting)
         runs = _rounds(setting, points(setting, over, chosen, Path(folder)), rounds)
     results = summary(over, runs)
     click.echo(grid(results).text())
-    result.write(output, result.document("scaling", configuration, results))
+    result.write(setup.output, result.document("scaling", configuration, results))
 
 
 def _rounds(setting: Setting, found: Sequence[Point], rounds: int) -> list[Row]:
