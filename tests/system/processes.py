@@ -15,6 +15,7 @@ import pytest
 from tests.paths import ROOT
 
 DEADLINE_S = 60.0
+_LAST_WORDS, _LAST_WORDS_S = 80, 5.0
 
 
 class Process:
@@ -26,7 +27,7 @@ class Process:
         self.process = subprocess.Popen(
             [sys.executable, "-m", module, *options],
             cwd=ROOT,
-            env={**os.environ, **environment},
+            env={**os.environ, "PYTHONFAULTHANDLER": "1", **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -42,7 +43,12 @@ class Process:
     def __enter__(self) -> "Process":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if error is not None and self.process.poll() is None:
+            # On this signal it says where each of its threads stands.
+            self.process.send_signal(signal.SIGABRT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(_LAST_WORDS_S)
         # The whole session: what an app has started would hold its output open.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
@@ -52,6 +58,8 @@ class Process:
         for stream in (self.process.stdout, self.process.stderr):
             assert stream is not None
             stream.close()
+        if error is not None:
+            error.add_note("\n".join([f"{self.process.args!r} said:", *self.errors[-_LAST_WORDS:]]))
 
     @property
     def log(self) -> str:
@@ -92,8 +100,9 @@ def run(module: str, *options: str, **environment: str) -> Process:
 
 
 def wait_until(condition: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
-    """Wait for a condition, or fail saying what did not come."""
-    deadline = time.monotonic() + deadline_s
+    """Wait for a condition, or fail saying what did not come; one look that takes long does not decide."""
+    deadline, is_late = time.monotonic() + deadline_s, False
     while not condition():
-        assert time.monotonic() < deadline, f"{what} did not come within {deadline_s:.0f} s"
+        assert not is_late, f"{what} did not come within {deadline_s:.0f} s"
         time.sleep(0.05)
+        is_late = time.monotonic() > deadline

@@ -45,7 +45,11 @@ def reason(letter: Record) -> str:
 def classify(wire: Wire, good: int, bad: int, meanwhile: Callable[[Process], None] = lambda _: None) -> list[Record]:
     """Run a classifier until so many records are answered and rejected, each once; returns the dead letters."""
     with Process("edge.classifier", *wire.classifier) as classifier:
-        wait_until(lambda: len(wire.answers()) >= good and len(wire.dead()) >= bad, "each answer and dead letter")
+        try:
+            wait_until(lambda: len(wire.answers()) >= good and len(wire.dead()) >= bad, "each answer and dead letter")
+        except AssertionError as error:
+            error.add_note(wire.standing())
+            raise
         meanwhile(classifier)
         assert classifier.terminate() == 0
     assert "Traceback" not in classifier.log

@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import kafka
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from edge.codec import REQUEST_TOPIC_CONFIG, decode_prediction
 from edge.images import Images
@@ -77,6 +79,20 @@ class Wire:
     def dead(self) -> list[Record]:
         """All dead letters."""
         return read_all(self.servers, self.dead_letters)
+
+    def standing(self) -> str:
+        """How the group and its topics stand, for whoever asks why nothing goes on."""
+        admin = AdminClient({"bootstrap.servers": self.servers})
+        found = admin.describe_consumer_groups([self.group])[self.group].result(10)
+        lines = [f"group {found.state}, members: {[each.assignment.topic_partitions for each in found.members]}"]
+        consumer = Consumer({"bootstrap.servers": self.servers, "group.id": self.group})
+        for topic in (self.requests, self.predictions, self.dead_letters):
+            for number in consumer.list_topics(topic, 10).topics[topic].partitions:
+                (place,) = consumer.committed([TopicPartition(topic, number)], 10)
+                end = consumer.get_watermark_offsets(place, 10)[1]
+                lines.append(f"{topic}-{number}: committed {place.offset}, end {end}")
+        consumer.close()
+        return "\n".join(lines)
 
 
 def wire_on(broker: LocalKafka) -> Wire:
