@@ -8,7 +8,7 @@ import click
 
 from bench import result
 from bench.apps import broker_process, unwind_on_sigterm
-from bench.group import REBALANCE, Bench, loaded
+from bench.group import Bench, loaded
 from bench.options import Setup, of_classifiers, rounds_option, timeout_option
 from bench.scaling.curves import AXES, MEASURES, Point, Setting, measure, points, warm_up
 from bench.scaling.table import Row, grid, summary
@@ -69,7 +69,7 @@ def main(
         **({"duration_s": duration} if over == "rate" else {"requests": requests}),
         **setup.configuration,
     }
-    with tempfile.TemporaryDirectory() as folder, broker_process(setup.cluster, REBALANCE) as (measured, kafka):
+    with tempfile.TemporaryDirectory() as folder, broker_process(setup.cluster) as (measured, kafka):
         bench, path = Bench(measured, kafka, timeout), setup.model.resolve()
         setting = Setting(bench, path, model, images, setup.extra, setup.delivery, requests, duration)
         click.echo("warming the broker up …", err=True)
