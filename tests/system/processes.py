@@ -44,7 +44,8 @@ class Process:
         return self
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if error is not None and self.process.poll() is None:
+        code = self.process.poll()
+        if error is not None and code is None:
             # On this signal it says where each of its threads stands.
             self.process.send_signal(signal.SIGABRT)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -59,7 +60,8 @@ class Process:
             assert stream is not None
             stream.close()
         if error is not None:
-            error.add_note("\n".join([f"{self.process.args!r} said:", *self.errors[-_LAST_WORDS:]]))
+            state = "was running" if code is None else f"had ended with {code}"
+            error.add_note("\n".join([f"{self.process.args!r} {state}, and said:", *self.errors[-_LAST_WORDS:]]))
 
     @property
     def log(self) -> str:
