@@ -82,7 +82,7 @@ class ConfluentClient:
         return ConfluentSource(
             lambda **callbacks: Consumer({**options, **callbacks}, logger=_librdkafka),
             lambda: self._admin,
-            Reader(topic, group, self.scan, self._serve),
+            Reader(topic, group, self.scan, self._serve, self._hurry),
             group,
             self._instance_id,
             on_revoked,
@@ -122,6 +122,10 @@ class ConfluentClient:
     def _serve(self, wait_s: float) -> None:
         for sink in list(self._sinks):
             sink.serve(wait_s)
+
+    def _hurry(self) -> None:
+        for sink in list(self._sinks):
+            sink.hurry()
 
     def _open_producer(self, **options: Any) -> Any:
         # librdkafka would take what is written, and say nothing of a broker that is away for two minutes.

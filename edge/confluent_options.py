@@ -45,9 +45,8 @@ PRODUCER = {
     "message.max.bytes": 1_048_576,
     "message.timeout.ms": 120_000,
     "queue.buffering.max.kbytes": 131_072,
-    # What comes while one request is on its way goes with the next: a lone answer does not wait, a backlog goes in
-    # large requests all the same. Any linger, however short, is a millisecond at least.
-    "linger.ms": 0,
+    # A backlog goes in large requests; a lone answer does not linger, since flushing a producer ends that.
+    "linger.ms": 5,
     "max.in.flight.requests.per.connection": 1,
     # A broker that limits a topic's batches to less than this refuses them whole.
     "batch.size": 65_536,

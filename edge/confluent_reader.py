@@ -37,10 +37,13 @@ class Reader:
     """Reads the partitions that one consumer owns, in order.
 
     `scan` reads a topic from given offsets whatever the bytes there; `serve` gives producers a moment, up to so many
-    seconds, to take in acknowledgements; `on_step_back` is called when offsets no longer ascend.
+    seconds, to take in acknowledgements, and `hurry` lets them send what lingers; `on_step_back` is called when offsets
+    no longer ascend.
     """
 
-    def __init__(self, topic: str, group: str, scan: Scan, serve: Callable[[float], None]) -> None:
+    def __init__(
+        self, topic: str, group: str, scan: Scan, serve: Callable[[float], None], hurry: Callable[[], None]
+    ) -> None:
         self.topic = topic
         self.on_step_back: Callable[[], None] = lambda: None
         self.owned: set[int] = set()
@@ -51,6 +54,8 @@ class Reader:
         self._group = group
         self._scan = scan
         self._serve = serve
+        self._hurry = hurry
+        self._is_flooded = False
         self._rebalances = 0
         self._held: list[Record] = []
         self._expected: dict[int, int] = {}
@@ -78,7 +83,10 @@ class Reader:
 
     def read(self, max_records: int, timeout_s: float) -> list[Record]:
         """Up to `max_records` records, waiting for the first."""
-        self._serve(0.0)
+        if timeout_s and not self._is_flooded:
+            self._hurry()
+        else:
+            self._serve(0.0)
         if self._unsought:
             self.seek(dict(self._unsought))
         if self.is_paused:
@@ -89,8 +97,14 @@ class Reader:
             self._paused.clear()
         if not self._held:
             self._held = self._fetch(max_records, timeout_s)
+            self._is_flooded = len(self._held) >= max_records
         records, self._held = self._held[:max_records], self._held[max_records:]
         return records
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether the last read left some: it got all that it asked for."""
+        return self._is_flooded and not self.is_paused
 
     def seek(self, offsets: Mapping[int, int]) -> None:
         """Go on from these offsets of partitions that are owned."""

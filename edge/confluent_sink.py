@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 _UNHEARD_WRITES = 64
 """After so many writes it is looked for acknowledgements."""
-_GRACE_S, _WAIT_S = 0.005, 0.05
+_GRACE_S, _WAIT_S, _FLUSH_S = 0.005, 0.05, 0.001
 _FULL_S = 10.0
 """How long a write waits for room in the queue."""
 
@@ -73,6 +73,15 @@ class ConfluentSink:
         elif wait_s > 0:
             time.sleep(wait_s)
 
+    def hurry(self) -> None:
+        """Send at once what lingers, and take in acknowledgements for a moment."""
+        if len(self._producer) and self._polling.acquire(blocking=False):
+            try:
+                self._unheard, self._served = 0, time.monotonic()
+                _flush(self._producer)
+            finally:
+                self._polling.release()
+
     def close(self, timeout_s: float) -> None:
         """Settle what can be settled in time; what is left is not written any more."""
         if self._is_closed:
@@ -114,7 +123,8 @@ class ConfluentSink:
             # Cleared first: a write that comes meanwhile sets it again.
             self._is_waiting.clear()
             with self._polling:
-                _poll(producer, _WAIT_S)
+                _flush(producer)
+                _poll(producer, _WAIT_S if len(producer) else 0.0)
             if len(producer):
                 self._is_waiting.set()
 
@@ -157,6 +167,12 @@ def _poll(producer: Any, wait_s: float) -> None:
     except KafkaException as error:
         # What it could not write says so, too, and what it is asked to do next.
         log.debug("a producer has failed for good (%s)", error)
+
+
+def _flush(producer: Any) -> None:
+    # One that has failed for good raises: each write hears of it by itself.
+    with contextlib.suppress(*CLIENT_ERRORS):
+        producer.flush(_FLUSH_S)
 
 
 class _Batch:

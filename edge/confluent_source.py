@@ -69,8 +69,8 @@ class ConfluentSource:
 
     @property
     def is_ahead(self) -> bool:
-        """Never: librdkafka may give partitions up whenever it is asked for records."""
-        return False
+        """Whether the last read got all that it asked for."""
+        return self._reader.is_ahead
 
     def read(self, max_records: int, timeout_s: float) -> list[Record]:
         """Up to `max_records` records; raises EdgeError when reading cannot go on."""

@@ -21,7 +21,7 @@ MAX_IN_FLIGHT = 2_000
 MAX_IN_FLIGHT_BYTES = 64 * 1024 * 1024
 MAX_UNCOMMITTED = 100
 """So many answered records are committed without waiting for the interval: what a crash repeats as a rule."""
-MAX_UNHEARD = 5 * MAX_UNCOMMITTED
+MAX_UNHEARD = 10 * MAX_UNCOMMITTED
 """With so many answered and not known to be committed nothing more is read: commits are slow on a busy machine."""
 
 
@@ -33,7 +33,7 @@ class Delivery(Protocol):
 
     @property
     def overlaps(self) -> bool:
-        """Whether `settle` may be called while a batch that was read is not yet written."""
+        """Whether more may be read while a batch that was read is not yet written."""
 
     @property
     def is_full(self) -> bool:
@@ -132,6 +132,7 @@ class AtLeastOnce:
             if not self._ledger.is_current(ticket):
                 # Read before the last failure: it is read again, and answered in its turn.
                 return
+            self._ledger.written(ticket, len(answers))
         # After a failure each write may block as long as the first one did, and all are done again anyway.
         if self._sink is None or self._ledger.failure is not None:
             on_done(self._ledger.failure or BrokerUnavailableError("there is no producer"))

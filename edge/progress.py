@@ -16,10 +16,11 @@ from edge.records import Partition, Record
 class Ticket:
     """One batch of records in flight, from its reading until all that was written for them is acknowledged."""
 
-    __slots__ = ("progresses", "unanswered")
+    __slots__ = ("progresses", "unanswered", "unsettled")
 
     def __init__(self, records: int) -> None:
         self.unanswered = records
+        self.unsettled = 0
         self.progresses: list[Progress] = []
 
 
@@ -49,6 +50,11 @@ class Progress:
         self._spans.append(span)
         self.records += span.records
         self.size += span.size
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether a write for some of what is in flight was started, and is not settled."""
+        return any(span.ticket.unsettled for span in self._spans)
 
     def advance(self) -> None:
         """Move the mark up to the first batch that is not answered."""
@@ -109,6 +115,10 @@ class Ledger:
         """Whether it is still of interest: its partitions were not all given up or rewound since."""
         return any(progress in self._partitions.values() for progress in ticket.progresses)
 
+    def written(self, ticket: Ticket, records: int) -> None:
+        """Note that a write is started which answers so many of a ticket's records; `settled` tells its outcome."""
+        ticket.unsettled += records
+
     def settled(self, ticket: Ticket, records: int, error: Exception | None) -> None:
         """Note, on any thread, that the write which answers so many of a ticket's records succeeded or failed."""
         self._settled.put((ticket, records, error))
@@ -119,6 +129,7 @@ class Ledger:
             ticket, records, error = self._settled.get(wait_s is not None, wait_s)
             self._last_heard = time.monotonic()
             while True:
+                ticket.unsettled -= records
                 if error is None:
                     ticket.unanswered -= records
                     for progress in ticket.progresses:
@@ -130,15 +141,16 @@ class Ledger:
             return
 
     def wait(self, partitions: Collection[Partition], deadline: float) -> None:
-        """Collect until nothing of `partitions` is in flight, something failed, or it is `deadline`, monotonic."""
-        while self.pending(partitions) and self.failure is None and (left := deadline - time.monotonic()) > 0:
+        """Collect until no write for `partitions` is under way, one failed, or it is `deadline`, monotonic."""
+        awaited = [progress for partition, progress in self._partitions.items() if partition in partitions]
+        while self.failure is None and (left := deadline - time.monotonic()) > 0:
+            if not any(progress.is_awaited for progress in awaited):
+                return
             self.collect(left)
 
-    def pending(self, partitions: Collection[Partition] | None = None) -> int:
+    def pending(self) -> int:
         """How many records are in flight."""
-        return sum(
-            progress.records for p, progress in self._partitions.items() if partitions is None or p in partitions
-        )
+        return sum(progress.records for progress in self._partitions.values())
 
     def due(self) -> dict[Partition, int]:
         """What may be committed and is not: the offset of the next record to read of each partition."""

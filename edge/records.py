@@ -56,7 +56,7 @@ class Source(Protocol):
 
     @property
     def is_ahead(self) -> bool:
-        """Whether the next `read` finds records without asking anybody, so that no partition can go meanwhile."""
+        """Whether the next `read` will hardly have to wait."""
 
     def commit(self, offsets: Mapping[Partition, int], on_done: OnDone) -> None:
         """Start to commit the next offset to read of each partition; a fatal failure is raised by `read`."""

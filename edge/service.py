@@ -84,8 +84,8 @@ class Service:
             while not stop.is_set():
                 self._delivery.settle()
                 self._rejections.tell()
-                self._source.pause(self._delivery.is_full)
-                records = self._source.read(self._read_limit, self._delivery.patience_s)
+                self._source.pause(self._is_full())
+                records = self._source.read(self._read_limit, 0.0 if self._last else self._delivery.patience_s)
                 started = time.monotonic()
                 self._answer(records)
                 if records:
@@ -93,6 +93,12 @@ class Service:
         finally:
             self._finish()
             self._rejections.tell(is_last=True)
+
+    def _is_full(self) -> bool:
+        """Whether nothing more should be read: what is not written yet is not the reason."""
+        if self._delivery.is_full:
+            self._finish()
+        return self._delivery.is_full
 
     def _answer(self, records: Sequence[Record]) -> None:
         """While there is a backlog, a batch is inferred beside the loop, which meanwhile writes the last one."""

@@ -84,6 +84,7 @@ class ExactlyOnce:
         """Write what answers so many of a batch's records, in the open transaction or in a new one."""
         with self._ledger.lock:
             on_done = partial(self._ledger.settled, ticket, len(answers))
+            self._ledger.written(ticket, len(answers))
             self._ledger.collect()
             failure = self._ledger.failure or self._begin()
             if failure is not None or self._sink is None:
