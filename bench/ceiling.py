@@ -26,13 +26,12 @@ class Ceiling:
 
 def ceiling(model: Model, images: npt.NDArray[Any], batch: int, seconds: float) -> Ceiling:
     """Infer a prepared batch over and over for `seconds`, behind a warm-up of a tenth of it."""
-    size = min(batch, model.max_batch or batch)
-    prepared = _batch(model, images, size)
+    prepared = _batch(model, images, batch)
     _infer_for(model, prepared, seconds * _WARM_UP_SHARE)
     cpu_s = time.process_time()
     count, took_s = _infer_for(model, prepared, seconds)
     cpu_s = time.process_time() - cpu_s
-    return Ceiling(size, count * size / took_s, cpu_s / (count * size) * 1000)
+    return Ceiling(batch, count * batch / took_s, cpu_s / (count * batch) * 1000)
 
 
 def batches(max_batch: int) -> Sequence[int]:

@@ -19,7 +19,6 @@ from edge.images import Images, load_images
 from edge.model import Model, load_model
 from edge.query import SAMPLES
 
-ACCURACY_BATCH = 256
 ROUND_S = 0.05
 """About how long a model runs in a round."""
 
@@ -85,9 +84,7 @@ def load_candidate(path: Path, images: Path) -> Candidate:
     """
     model, read = load_model(path), load_images(images)
     image = _matched(read, model, images)
-    batch = model.max_batch or ACCURACY_BATCH
-    found = [model.infer(image[start : start + batch]).argmax(1) for start in range(0, len(image), batch)]
-    return Candidate(path, model, image, float((np.concatenate(found) == read.label).mean()))
+    return Candidate(path, model, image, float((model.infer(image).argmax(1) == read.label).mean()))
 
 
 def _matched(images: Images, model: Model, path: Path) -> npt.NDArray[np.uint8]:
@@ -103,15 +100,14 @@ def _matched(images: Images, model: Model, path: Path) -> npt.NDArray[np.uint8]:
 
 
 def measure(candidates: Sequence[Candidate], batch: int, rounds: int) -> Times:
-    """CPU time an image in µs, [rounds, candidates]; NaN for a model that does not take `batch` images."""
+    """CPU time an image in µs, [rounds, candidates], of so many images at a time."""
     inputs = [np.resize(candidate.image, (batch, *candidate.image.shape[1:])) for candidate in candidates]
-    able = [n for n, candidate in enumerate(candidates) if batch <= (candidate.model.max_batch or batch)]
-    calls = {n: _calls(candidates[n].model, inputs[n]) for n in able}
-    times = np.full((rounds, len(candidates)), np.nan)
+    calls = [_calls(candidate.model, images) for candidate, images in zip(candidates, inputs, strict=True)]
+    times = np.empty((rounds, len(candidates)))
     order = random.Random(0)  # noqa: S311 - an order, and no secret
     with click.progressbar(range(rounds), label=f"batch {batch}", file=sys.stderr) as bar:
         for done in bar:
-            for n in order.sample(able, len(able)):
+            for n in order.sample(range(len(candidates)), len(candidates)):
                 candidates[n].model.infer(inputs[n])  # the others have had the caches
                 started = time.process_time_ns()
                 for _ in range(calls[n]):
@@ -143,9 +139,7 @@ def summary(candidates: Sequence[Candidate], times: dict[int, Times], number: in
     }
 
 
-def _quartiles(values: npt.NDArray[np.float64]) -> dict[str, float] | None:
-    if np.isnan(values).any():
-        return None
+def _quartiles(values: npt.NDArray[np.float64]) -> dict[str, float]:
     low, median, high = (float(value) for value in np.percentile(values, (25, 50, 75)))
     return {"median": median, "low": low, "high": high}
 
@@ -163,13 +157,13 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def _cell(found: dict[str, float] | None) -> str:
-    return "-" if found is None else f"{found['median']:.1f} ({found['low']:.1f} to {found['high']:.1f})"
+def _cell(found: dict[str, float]) -> str:
+    return f"{found['median']:.1f} ({found['low']:.1f} to {found['high']:.1f})"
 
 
 def verdict(row: dict[str, Any], first: dict[str, Any]) -> str:
     """One sentence about a model beside the first one."""
-    speeds = [f"{_speed(ratio)} at batch {batch}" for batch, ratio in row["ratio_to_first"].items() if ratio]
+    speeds = [f"{_speed(ratio)} at batch {batch}" for batch, ratio in row["ratio_to_first"].items()]
     size = row["size_bytes"] / first["size_bytes"]
     sized = "as large" if round(size, 2) == 1 else _ratio(size, "larger", "smaller")
     return (

@@ -67,7 +67,11 @@ def check_sha256(_: click.Context, __: click.Parameter, value: str | None) -> st
     help="Name of this process in its group: a restart then rejoins at once.",
 )
 @cli.option(
-    "MAX_BATCH", "--max-batch", type=click.IntRange(1, 4096), default=MAX_BATCH, help="Most images in one inference."
+    "MAX_BATCH",
+    "--max-batch",
+    type=click.IntRange(1, 4096),
+    default=MAX_BATCH,
+    help="Most images read and answered at once.",
 )
 @cli.option(
     "THREADS",

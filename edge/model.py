@@ -26,6 +26,9 @@ sums saturate on AVX2 (onnxruntime's guide to quantisation, "reduce_range"), whi
 MAX_MEMORY_BYTES = 1024**3
 """What onnxruntime may allocate for all models of a process, weights and intermediate results."""
 
+RUN_BATCH = 32
+"""Most images in one run of onnxruntime: more makes a model no faster, and its intermediate results larger."""
+
 MAX_WARM_UP_S = 60.0
 """How long a model may take for its first images."""
 
@@ -40,10 +43,16 @@ class Model:
         self.sha256 = sha256
         self._session = session
         batch = session.get_inputs()[0].shape[0]
-        self.max_batch: int | None = batch if isinstance(batch, int) else None
+        self._batch = batch if isinstance(batch, int) else RUN_BATCH
 
     def infer(self, images: npt.NDArray[Any], options: onnxruntime.RunOptions | None = None) -> npt.NDArray[np.float32]:
         """Class probabilities, float32 [N, classes], of images [N, *contract.shape] of the contract's dtype."""
+        starts = range(0, len(images), self._batch)
+        if len(starts) <= 1:
+            return self._run(images, options)
+        return np.concatenate([self._run(images[start : start + self._batch], options) for start in starts])
+
+    def _run(self, images: npt.NDArray[Any], options: onnxruntime.RunOptions | None) -> npt.NDArray[np.float32]:
         feed = {self.contract.input_name: images}
         (probabilities,) = self._session.run([self.contract.output_name], feed, options)
         return np.asarray(probabilities, np.float32)
@@ -169,8 +178,8 @@ def _fits(dimensions: list[int | str | None], expected: tuple[int | None, ...]) 
 
 def _warm_up(model: Model) -> None:
     contract = model.contract
-    golden = contract.golden[: model.max_batch]
-    blank = np.zeros((model.max_batch or 1, *contract.shape), contract.dtype)
+    golden = contract.golden
+    blank = np.zeros((1, *contract.shape), contract.dtype)
     images = np.stack([item.image for item in golden]) if golden else blank
     probabilities = _first_answers(model, images)
     if probabilities.shape != (len(images), len(contract.labels)):

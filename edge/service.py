@@ -19,7 +19,7 @@ from edge.records import Record, Source
 from edge.rejections import Rejections
 
 MAX_BATCH = 64
-"""What is read at once, and inferred at once: more makes a small model no faster, and all that it takes later."""
+"""What is read and answered at once: more saves little, and makes all that it takes later."""
 TURN_S = 2.0
 """How long one turn of the loop may take: until it ends nothing is committed, and no signal is heard."""
 
@@ -73,8 +73,7 @@ class Service:
         self._encoder = PredictionEncoder(model.contract, model.sha256)
         self._options = options
         self._rejections = Rejections()
-        self._max_batch = min(options.max_batch, model.max_batch or options.max_batch)
-        self._read_limit = self._max_batch
+        self._read_limit = options.max_batch
         self._beside = ThreadPoolExecutor(1, "inference")
         self._last: _Batch | None = None
 
@@ -159,4 +158,4 @@ class Service:
 
     def _pace(self, count: int, took_s: float) -> None:
         """Read next time what can be answered in TURN_S, as measured on this turn: a slow model takes few."""
-        self._read_limit = max(1, min(self._max_batch, int(count * TURN_S / max(took_s, 1e-6))))
+        self._read_limit = max(1, min(self._options.max_batch, int(count * TURN_S / max(took_s, 1e-6))))

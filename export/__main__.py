@@ -146,8 +146,7 @@ def evaluate(model: Path, data: Path | None, runs: Path) -> None:
     path = data or predictions_of(newest_run(runs))
     samples = matched(read_samples(path), contract, path)
     with _progress(len(samples.label), f"{model} {loaded.sha256}") as bar:
-        batch = loaded.max_batch or parity.BATCHES[-1]
-        probabilities = parity.predict(loaded.infer, samples.image, batch, bar.update)
+        probabilities = parity.predict(loaded.infer, samples.image, parity.BATCHES[-1], bar.update)
     if not np.isfinite(probabilities).all():
         raise parity.ParityError(f"{model} gives outputs that are not finite numbers for images of {path}")
     right = probabilities.argmax(1) == samples.label

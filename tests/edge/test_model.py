@@ -59,11 +59,17 @@ def test_the_hash_is_that_of_the_file() -> None:
     assert load_model(LENET).sha256 == hashlib.sha256(DATA).hexdigest()[:12]
 
 
-def test_a_batch_gives_what_single_images_give(samples: Images) -> None:
+@pytest.mark.parametrize("count", [7, model.RUN_BATCH, 2 * model.RUN_BATCH + 1])
+def test_a_batch_gives_what_single_images_give(samples: Images, count: int) -> None:
     served = load_model(LENET)
-    images = samples.image[:7].reshape(-1, 28, 28, 1)
-    singly = np.concatenate([served.infer(images[i : i + 1]) for i in range(7)])
+    images = samples.image[:count].reshape(-1, 28, 28, 1)
+    singly = np.concatenate([served.infer(images[i : i + 1]) for i in range(count)])
     np.testing.assert_allclose(served.infer(images), singly, atol=1e-6)
+
+
+def test_a_model_of_single_images_gets_them_one_by_one() -> None:
+    served = load_model_bytes(hungry(3, batch=field(1, 1)), "single")
+    np.testing.assert_array_equal(served.infer(np.array([[1], [2], [4]], np.float32)), [[1], [2], [4]])
 
 
 def nested(levels: int) -> bytes:
@@ -193,14 +199,13 @@ def test_a_file_that_also_looks_like_onnxruntimes_own_format_is_read_as_onnx() -
 NAMED = {"name": "hungry", "input": {"name": "x", "dtype": "float32", "shape": [1]}, "output": {"name": "y"}}
 
 
-def hungry(elements: int, parts: int = 1) -> bytes:
+def hungry(elements: int, parts: int = 1, batch: bytes = field(2, b"N")) -> bytes:
     """A small model that asks for `elements` floats, `parts` times: y = x + sum(ConstantOfShape(elements)) + …"""
     nodes: list[tuple[str, list[str], str]] = []
     for n in range(parts):
         # A constant of its own for each, or onnxruntime would merge them.
         nodes += [("ConstantOfShape", [f"s{n}"], f"c{n}"), ("ReduceSum", [f"c{n}"], f"r{n}")]
         nodes += [("Add", ["x" if n == 0 else f"y{n}", f"r{n}"], "y" if n == parts - 1 else f"y{n + 1}")]
-    batch = field(2, b"N"), field(1, 1)
     content = b"".join(
         field(1, b"".join(field(1, i.encode()) for i in inputs) + field(2, output.encode()) + field(4, kind.encode()))
         for kind, inputs, output in nodes
@@ -211,7 +216,8 @@ def hungry(elements: int, parts: int = 1) -> bytes:
         )
         for n in range(parts)
     )
-    content += field(11, value(b"x", 1, *batch)) + field(12, value(b"y", 1, *batch))
+    shape = batch, field(1, 1)
+    content += field(11, value(b"x", 1, *shape)) + field(12, value(b"y", 1, *shape))
     contract = field(14, field(1, b"contract") + field(2, json.dumps({**NAMED, "labels": ["a"]}).encode()))
     return field(1, 8) + field(7, content) + field(8, field(2, 17)) + contract
 
