@@ -1,7 +1,7 @@
 """Hands kafka-python's producer whole blocks of records, which it would otherwise take one by one.
 
 `KafkaProducer.send` makes a future for each record, wakes the producer's thread for most of them, and builds its batch
-byte by byte. Here records are encoded in one go, with one callback and one wake-up for each write; from there on
+byte by byte. Here records are encoded in one go, with one callback and at most one wake-up a write; from there on
 kafka-python drains, numbers, sends and repeats a batch like its own. What it asks of a batch's records is in `Block`.
 
 The format: https://kafka.apache.org/documentation/#recordbatch.
@@ -18,6 +18,7 @@ import kafka.errors
 from kafka.producer.producer_batch import ProducerBatch
 from kafka.record.util import calc_crc32c as crc32c
 
+from edge.kafka_sender import SharedSender
 from edge.records import Encoded
 
 BLOCK_BYTES = 32 * 1024
@@ -33,7 +34,7 @@ _OVERHEAD = _HEADER.size + 21
 """What kafka-python allows for a batch of one record, besides key, value and headers."""
 
 OnSettled = Callable[[Sequence[Exception]], None]
-"""Called, on the producer's thread, with what went wrong: nothing when the broker has all."""
+"""Called, on the producer's thread or the one that writes, with what went wrong: nothing when the broker has all."""
 
 
 class BlockProducer:
@@ -43,7 +44,7 @@ class BlockProducer:
         self._producer = producer
         # What `KafkaProducer.send` itself works with: a kafka-python without these fails here, at the start.
         self._place, self._transactions = producer._partition, producer._transaction_manager
-        self._accumulator, self._sender = producer._accumulator, producer._sender
+        self._accumulator, self._sender = producer._accumulator, SharedSender(producer)
         self._batches, self._incomplete = self._accumulator._batches, self._accumulator._incomplete
 
     def send_all(self, topic: str, records: Sequence[Encoded], on_settled: OnSettled) -> None:
@@ -53,9 +54,13 @@ class BlockProducer:
         """
         self._producer.partitions_for(topic)
         write = _Write(len(records), on_settled)
-        for number, bodies in self._by_partition(topic, records).items():
-            if self._append(kafka.TopicPartition(topic, number), bodies, write):
-                self._sender.wakeup()
+        is_new = False
+        try:
+            for number, bodies in self._by_partition(topic, records).items():
+                is_new |= self._append(kafka.TopicPartition(topic, number), bodies, write)
+        finally:
+            if is_new:
+                self._sender.send(len(records))
 
     def _by_partition(self, topic: str, records: Sequence[Encoded]) -> dict[int, list[bytes]]:
         """Encoded records by partition: the key's, as kafka-python chooses it, else one at random for all of them."""

@@ -9,9 +9,11 @@ from typing import Any
 import kafka
 import kafka.errors
 
+from edge import kafka_loop
 from edge.errors import EdgeError, NotAuthorisedError, StoppedError, missing_right
 from edge.kafka_errors import translate
 from edge.kafka_scan import scan
+from edge.kafka_sender import SharedSelector
 from edge.kafka_sink import KafkaSink, KafkaTransactionalSink
 from edge.kafka_source import KafkaSource
 from edge.records import OnRevoked, Partition, Record, Right
@@ -88,6 +90,7 @@ class KafkaClient:
         connect = partial(
             self._connect,
             kafka.KafkaConsumer,
+            kafka_client=kafka_loop.client,
             group_id=group,
             group_instance_id=self._instance_id,
             auto_offset_reset="earliest",
@@ -143,7 +146,12 @@ class KafkaClient:
         if (fault := self.find_fault()) is not None:
             raise fault
         return self._connect(
-            kafka.KafkaProducer, acks="all", max_block_ms=_BOOTSTRAP_TIMEOUT_MS, metrics_enabled=False, **options
+            kafka.KafkaProducer,
+            acks="all",
+            max_block_ms=_BOOTSTRAP_TIMEOUT_MS,
+            metrics_enabled=False,
+            selector=SharedSelector,
+            **options,
         )
 
     def _connect(self, factory: Callable[..., Any], **options: Any) -> Any:

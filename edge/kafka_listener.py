@@ -1,4 +1,4 @@
-"""What is done when partitions of a group come and go; it runs on kafka-python's I/O thread."""
+"""What is done when partitions of a group come and go; it runs on kafka-python's network loop."""
 
 import logging
 from collections.abc import Callable, Collection

@@ -25,11 +25,11 @@ class KafkaSink:
         self._blocks = BlockProducer(producer)
 
     def write(self, topic: str, value: bytes | None, key: bytes | None, headers: Headers, on_done: OnDone) -> None:
-        """Start to write one record; `on_done` is called on kafka-python's sender thread."""
+        """Start to write one record; `on_done` is called on kafka-python's sender thread, or on this one."""
         self.write_all(topic, [Encoded(key, value, headers)], on_done)
 
     def write_all(self, topic: str, batch: Sequence[Encoded], on_done: OnDone) -> None:
-        """Start to write records; `on_done` is called on kafka-python's sender thread."""
+        """Start to write records; `on_done` is called on kafka-python's sender thread, or on this one."""
         try:
             self._blocks.send_all(topic, batch, lambda errors: on_done(_gravest(errors, topic)))
         except (kafka.errors.KafkaError, TypeError, ValueError) as error:

@@ -64,13 +64,14 @@ class KafkaSource:
         if self._is_paused:
             # What became of writes and commits, for which it is paused, is looked at in between.
             timeout_s = min(timeout_s, _BREATH_S)
+            self._loop.set_inline(False)
         if self._ahead and self._ahead.is_stale:
             self.rewind(self._ahead.starts())
         try:
             if self._ahead:
                 self._member.hear_of_commits()
             else:
-                self._ahead.put(self._poll(self._ahead.limit(max_records), timeout_s))
+                self._fill(max_records, timeout_s)
         except kafka.errors.KafkaError as error:
             self._wait_after(error)
             return []
@@ -84,6 +85,13 @@ class KafkaSource:
     def is_ahead(self) -> bool:
         """Whether there are records that were polled and not read."""
         return bool(self._ahead) and not self._ahead.is_stale
+
+    def _fill(self, max_records: int, timeout_s: float) -> None:
+        polled = self._poll(self._ahead.limit(max_records), timeout_s)
+        self._ahead.put(polled)
+        if polled:
+            # While there is a backlog, the next records come in beside the work on these.
+            self._loop.set_inline(len(polled) <= max_records)
 
     def _poll(self, max_records: int, timeout_s: float) -> list[Record]:
         self._watch()
@@ -175,6 +183,7 @@ class KafkaSource:
     def _subscribe(self) -> None:
         self._ahead = Ahead()
         self._consumer = self._open_consumer()
+        self._loop = self._consumer._net
         self._member = Member(self._consumer, self._topic)
         tolerate(self._consumer)
         self._consumer.subscribe(

@@ -17,6 +17,7 @@ from kafka.record.default_records import DefaultRecordBatchBuilder
 from edge import kafka_blocks
 from edge.errors import BrokerUnavailableError, ConfigurationError
 from edge.kafka_blocks import Block, encode
+from edge.kafka_sender import SharedSelector
 from edge.kafka_sink import KafkaSink
 from edge.recordbatch import decode, parse_header
 from edge.records import Encoded
@@ -69,7 +70,9 @@ class Bench:
             partitions_for_broker=lambda node: [TopicPartition("out", 0), TopicPartition("out", 1)],
             request_update=lambda: None,
         )
-        client = SimpleNamespace(cluster=cluster, wakeup=self.wake_up)
+        # The sender's thread is never idle here, so that it is always woken.
+        manager = SimpleNamespace(_conns={}, _net=SimpleNamespace(_selector=SharedSelector()))
+        client = SimpleNamespace(cluster=cluster, wakeup=self.wake_up, _manager=manager)
         self.sender = Sender(client, cluster, self.accumulator, transaction_manager=self.transactions)
         self.sink = KafkaSink(
             SimpleNamespace(

@@ -30,7 +30,11 @@ class StrangeConsumer:
         self.rejoins_requested = 0
         self.hears_nothing = False
         self.last_send = self.last_reset = time.monotonic()
-        self._cluster = self._manager = self._fetcher = self._coordinator = self.heartbeat = self
+        self.is_inline: list[bool] = []
+        self._net = self._cluster = self._manager = self._fetcher = self._coordinator = self.heartbeat = self
+
+    def set_inline(self, is_inline: bool) -> None:
+        self.is_inline.append(is_inline)
 
     def topic_id(self, topic: str) -> str:
         return self.topic
@@ -284,6 +288,19 @@ def test_a_pause_is_looked_up_from_often() -> None:
     cluster.source.pause(False)
     cluster.source.read(4, 0.05)
     assert cluster.consumers[0].timeouts_ms == [5, 50]
+
+
+def test_the_thread_that_reads_runs_the_network_unless_it_has_a_backlog_or_is_paused(filled: Cluster) -> None:
+    (consumer,) = filled.consumers
+    assert consumer.is_inline == []
+    read(filled, 4)
+    assert consumer.is_inline == [False]
+    for _ in range(24):
+        read(filled, 4)
+    assert consumer.is_inline == [False, False, False, True]
+    filled.source.pause(True)
+    read(filled, 4)
+    assert consumer.is_inline[-1] is False
 
 
 def test_what_was_polled_is_dropped_when_its_partition_is_rewound(filled: Cluster) -> None:
