@@ -42,7 +42,8 @@ class InlineLoop(NetworkSelector):  # type: ignore[misc]
         self._interrupt: BaseException | None = None
         # What is used, or replaced, here: a kafka-python without these fails here, at the start.
         _ = self._io_thread, self._exception, self._stop, self._ready, self._selector, self._fail_pending_waiters
-        _ = super()._poll_once, super()._task_done, super().call_soon_with_future, super().drain
+        _ = super()._poll_once, super()._task_done, super().wakeup, super().run, super().call_soon_with_future
+        _ = KafkaConnectionManager.wait_for
 
     def run(self, coro: Any, *args: Any) -> Any:
         """Run a coroutine on the loop to its end, and return or raise what it does."""

@@ -8,6 +8,8 @@ import selectors
 import threading
 from typing import Any
 
+from kafka.net.transport import KafkaTCPTransport
+
 log = logging.getLogger(__name__)
 
 FEW = 8
@@ -35,15 +37,22 @@ class SharedSelector(selectors.DefaultSelector):
 
 
 class SharedSender:
-    """The sender of a producer with a `SharedSelector`, or of any other one, which is only woken."""
+    """The sender of an idempotent producer with a `SharedSelector`."""
 
     def __init__(self, producer: Any) -> None:
         # A kafka-python without these fails here, at the start.
         self._sender, self._accumulator = producer._sender, producer._accumulator
-        self._transactions = producer._transaction_manager
-        self._send, self._manager = self._sender._send_producer_data, self._sender._client._manager
-        self._connections = self._manager._conns
-        self._idle = self._manager._net._selector.idle
+        self._send, manager = self._sender._send_producer_data, self._sender._client._manager
+        self._connections, self._idle = manager._conns, manager._net._selector.idle
+        transactions, transport = producer._transaction_manager, KafkaTCPTransport(None, None)
+        self._has_id = transactions.has_producer_id
+        self._obstacles = (
+            transactions.is_transactional,
+            transactions.has_error,
+            transactions.is_bumping_epoch,
+            transactions.has_in_flight_transactional_request,
+        )
+        _ = transport._sock, transport._write_buffer
 
     def send(self, records: int) -> None:
         """Send what was appended, if that is few records; else, and when something must come first, have it sent."""
@@ -63,14 +72,7 @@ class SharedSender:
 
     def _may_send(self) -> bool:
         """Whether the sender itself would send now, with nothing to do before."""
-        transactions = self._transactions
-        return transactions is None or not (
-            transactions.is_transactional()
-            or transactions.has_error()
-            or not transactions.has_producer_id()
-            or transactions.is_bumping_epoch()
-            or transactions.has_in_flight_transactional_request()
-        )
+        return self._has_id() and not any(is_in_the_way() for is_in_the_way in self._obstacles)
 
     def _send_now(self) -> bool:
         """Whether nothing is left to send."""

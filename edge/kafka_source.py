@@ -96,6 +96,8 @@ class KafkaSource:
     def _poll(self, max_records: int, timeout_s: float) -> list[Record]:
         self._watch()
         if self._is_spinning:
+            # Its own thread's work would look like more of the same.
+            self._loop.set_inline(False)
             time.sleep(_PAUSE_S)
             timeout_s = _SPIN_PROBE_S
         self._member.keep()

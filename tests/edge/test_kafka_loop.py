@@ -1,7 +1,8 @@
-"""Who runs kafka-python's network loop: whoever waits for it, else its I/O thread; without a broker."""
+"""Who runs kafka-python's network loop: whoever waits for it, else its I/O thread."""
 
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,7 +13,10 @@ import pytest
 from kafka.future import Future
 
 from edge import kafka_loop
+from edge.kafka_client import KafkaClient
 from edge.kafka_loop import InlineLoop
+from edge.records import Record
+from localkafka import LocalKafka
 from tests.system.processes import wait_until
 
 DAEMON_EVERY_S = 0.01
@@ -226,3 +230,32 @@ def test_a_loop_that_breaks_tells_all_who_wait_now_and_later(monkeypatch: pytest
     assert not thread.is_alive()
     is_broken.clear()
     bench.loop.close()
+
+
+@pytest.mark.kafka
+def test_over_a_real_broker_the_thread_that_writes_sends_and_the_one_that_reads_receives(
+    kafka: LocalKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, topic = KafkaClient(kafka.bootstrap_servers), f"loop-{uuid.uuid4().hex[:8]}"
+    client.create_topic(topic, 1, {})
+    source, sink = client.open_source(topic, topic, lambda _: {}), client.open_sink()
+    settled, woken, records = list[Exception | None](), list[str](), list[Record]()
+    sink.write(topic, b"1", None, [], settled.append)
+    wait_until(lambda: settled == [None] and not sink._blocks._sender._idle.locked(), "the sender's wait")
+    wakeup = sink._producer._sender.wakeup
+
+    def wake_up() -> None:
+        woken.append("sender")
+        wakeup()
+
+    monkeypatch.setattr(sink._producer._sender, "wakeup", wake_up)
+    sink.write(topic, b"2", None, [], settled.append)
+    wait_until(lambda: len(settled) == 2, "the acknowledgement")
+    assert (settled, woken) == ([None, None], [])
+    deadline = time.monotonic() + 20
+    while len(records) < 2 and time.monotonic() < deadline:
+        records += source.read(10, 0.1)
+    assert [record.value for record in records] == [b"1", b"2"]
+    assert source._consumer._net.run(where) == threading.get_ident()
+    sink.close(1.0)
+    source.close()

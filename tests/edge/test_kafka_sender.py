@@ -152,7 +152,7 @@ def test_an_error_of_kafka_python_is_told_and_left_to_its_own_thread(
 
 
 def test_a_kafka_python_without_what_is_used_here_fails_at_the_start() -> None:
-    producer = SimpleNamespace(_sender=SimpleNamespace(), _accumulator=None, _transaction_manager=None)
+    producer = SimpleNamespace(_sender=SimpleNamespace(), _accumulator=None)
     with pytest.raises(AttributeError, match="_send_producer_data"):
         SharedSender(producer)
 

@@ -125,6 +125,7 @@ def test_a_busy_loop_inside_the_client_is_kept_short_until_it_ends() -> None:
     for _ in range(2):
         cluster.source.read(500, 0.1)
     assert consumer.timeouts_ms == [100, 100, 20, 20, 20, 100]
+    assert set(consumer.is_inline) == {False}
 
 
 def test_a_heartbeat_that_is_not_answered_is_the_same() -> None:
