@@ -17,8 +17,10 @@ from kafka.net.compat import KafkaNetClient
 from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
 
-_ABSENT_S = 0.05
-"""A caller that has been away from the loop for so long leaves it to the I/O thread."""
+_ABSENT_S, _LOOK_S = 0.05, 0.5
+"""A caller that has been away from the loop for so long leaves it to the I/O thread, which looks so rarely while the
+caller is there: heartbeats, which are due every two seconds, come that much later when it then stays away.
+"""
 
 
 def client(**options: Any) -> Any:
@@ -145,7 +147,7 @@ class InlineLoop(NetworkSelector):  # type: ignore[misc]
 
     def _wait_until_left(self) -> None:
         while not self._stop and self._is_taken():
-            self._is_left.wait(_ABSENT_S)
+            self._is_left.wait(_LOOK_S if self._calling.locked() else _ABSENT_S)
             self._is_left.clear()
 
     def _is_taken(self) -> bool:
