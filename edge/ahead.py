@@ -1,4 +1,4 @@
-"""Records that were polled for the next reads: each poll of kafka-python waits for its I/O thread, a millisecond or so.
+"""Records that were polled for the next reads: a poll of kafka-python costs a millisecond or so.
 
 Nothing is polled while there are some, so that partitions are never given up, or lost, behind their back.
 """

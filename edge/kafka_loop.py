@@ -5,11 +5,13 @@ for each, and a fight over the interpreter. Here the caller runs the network loo
 it is busy with something else, the I/O thread does, as ever: heartbeats go on.
 """
 
+import ssl
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import kafka.errors
@@ -23,9 +25,25 @@ caller is there: heartbeats, which are due every two seconds, come that much lat
 """
 
 
+RECEIVE_BYTES = 64 * 1024
+"""kafka-python receives 4 KiB at a time, and gives up the interpreter for each."""
+_NOT_NOW = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
 def client(**options: Any) -> Any:
     """For a consumer's option `kafka_client`."""
-    return KafkaNetClient(net=InlineLoop(**options), **options)
+    made = KafkaNetClient(net=InlineLoop(**options), **options)
+    build = made._manager._build_transport
+
+    async def build_transport(*args: Any, **named: Any) -> Any:
+        transport = await build(*args, **named)
+        # What is replaced: a kafka-python without it fails here.
+        _ = transport._sock_recv, transport._sock
+        transport._sock_recv = partial(_receive, transport)
+        return transport
+
+    made._manager._build_transport = build_transport
+    return made
 
 
 class InlineLoop(NetworkSelector):  # type: ignore[misc]
@@ -152,6 +170,20 @@ class InlineLoop(NetworkSelector):  # type: ignore[misc]
 
     def _is_taken(self) -> bool:
         return self._calling.locked() or (self._is_inline and time.monotonic() - self._left < _ABSENT_S)
+
+
+def _receive(transport: Any) -> tuple[bytes, Exception | None]:
+    """All that has come, and why no more will come."""
+    chunks: list[bytes] = []
+    try:
+        while chunk := transport._sock.recv(RECEIVE_BYTES):
+            chunks.append(chunk)
+    except _NOT_NOW:
+        return b"".join(chunks), None
+    except (OSError, AttributeError) as error:
+        # A transport that is closed meanwhile has no socket.
+        return b"".join(chunks), kafka.errors.KafkaConnectionError(error)
+    return b"".join(chunks), kafka.errors.KafkaConnectionError("the broker closed the connection")
 
 
 def _result(future: Any) -> Any:

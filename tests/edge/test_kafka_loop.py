@@ -1,5 +1,7 @@
 """Who runs kafka-python's network loop: whoever waits for it, else its I/O thread."""
 
+import select
+import socket
 import threading
 import time
 import uuid
@@ -259,3 +261,44 @@ def test_over_a_real_broker_the_thread_that_writes_sends_and_the_one_that_reads_
     assert source._consumer._net.run(where) == threading.get_ident()
     sink.close(1.0)
     source.close()
+
+
+class Transport:
+    """What is used of kafka-python's."""
+
+    def __init__(self, connection: socket.socket | None) -> None:
+        self._sock = connection
+
+
+def test_all_that_has_come_is_received_in_order() -> None:
+    data = bytes(range(256)) * 1024
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    with ours, theirs:
+        sender = threading.Thread(target=theirs.sendall, args=(data,))
+        sender.start()
+        received = b""
+        while len(received) < len(data):
+            select.select([ours], [], [], 5)
+            part, error = kafka_loop._receive(Transport(ours))
+            assert part
+            assert error is None
+            received += part
+        sender.join()
+        assert received == data
+        assert kafka_loop._receive(Transport(ours)) == (b"", None)
+
+
+def test_the_end_of_a_connection_is_told_with_what_came_before() -> None:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    theirs.sendall(b"last")
+    theirs.close()
+    data, error = kafka_loop._receive(Transport(ours))
+    assert data == b"last"
+    assert "the broker closed the connection" in str(error)
+    ours.close()
+    for gone in (ours, None):
+        data, error = kafka_loop._receive(Transport(gone))
+        assert data == b""
+        assert isinstance(error, kafka.errors.KafkaConnectionError)
