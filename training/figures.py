@@ -17,6 +17,9 @@ CURVES = {
     "val_accuracy": ("validation", ORANGE, "-.", "s"),
     "test_accuracy": ("test", BLUE, "-", "D"),
 }
+RUNS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""The same palette, as long as it goes, for curves of runs."""
+STYLES = ("-", "--", "-.", ":")
 MOST_NUMBERS = 20
 """With more classes than this, numbers in the cells of a confusion matrix could not be read."""
 
@@ -37,6 +40,25 @@ def accuracy_evolution(history: Mapping[str, Sequence[float]]) -> Figure:
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.grid(alpha=0.3)
     axes.legend(loc="best")
+    return figure
+
+
+def overlaid(histories: Mapping[str, Mapping[str, Sequence[float | None]]]) -> Figure:
+    """Validation and test accuracy of several runs over their epochs, a colour and style for each run's name."""
+    figure = Figure(figsize=(9, 4.2 + 0.2 * len(histories)), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, key, title in zip(panels, ("val_accuracy", "test_accuracy"), ("validation", "test"), strict=True):
+        for number, (name, history) in enumerate(histories.items()):
+            values = history.get(key, ())
+            style, colour = STYLES[number // len(RUNS) % len(STYLES)], RUNS[number % len(RUNS)]
+            axes.plot(range(1, len(values) + 1), values, style, color=colour, marker="o", markersize=3, label=name)
+        axes.set(title=f"Accuracy, {title} images", xlabel="epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("accuracy")
+    handles, names = panels[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower left", fontsize=8)
     return figure
 
 
