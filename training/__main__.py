@@ -77,10 +77,10 @@ def _train(root: Path, options: dict[str, Any], state: dict[str, "Run"]) -> None
 
 def _evaluate(path: Path | None, root: Path, source: str | None) -> None:
     quiet.import_tensorflow()
-    from training import runs, train  # noqa: PLC0415
+    from training import finish, runs  # noqa: PLC0415
 
     run = runs.opened(path) if path else runs.newest(root)
-    evaluation = train.evaluate_saved(run, source)
+    evaluation = finish.evaluate_saved(run, source)
     _report(evaluation.get_per_class_accuracy())
     click.echo(f"{'test accuracy':<20} {evaluation.get_accuracy():.4f}")
     click.echo(run.path)

@@ -18,7 +18,7 @@ import pytest
 import tensorflow as tf
 from click.testing import CliRunner, Result
 
-from training import callbacks, evaluate, runs, serving, train
+from training import callbacks, evaluate, finish, runs, serving, train
 from training.__main__ import main
 from training.dataset import Dataset, Split
 from training.errors import BadDataError, ConfigurationError
@@ -75,7 +75,7 @@ def test_signature_takes_bytes_and_gives_the_stored_probabilities(trained: runs.
 
 
 def test_keras_file_and_saved_model_agree(trained: runs.Run, bands: Dataset) -> None:
-    model = train.load_model(trained)
+    model = finish.load_model(trained)
     np.testing.assert_allclose(
         evaluate.predict(model, bands.test.images), probabilities_of(trained), rtol=1e-5, atol=1e-6
     )
@@ -105,7 +105,7 @@ def test_same_seed_gives_the_same_weights_and_another_seed_others(
     options = train.Options(data=str(bands_npz), epochs=3, batch_size=32)
     again = train.train_and_evaluate(options, tmp_path)
     other = train.train_and_evaluate(replace(options, seed=1, epochs=1), tmp_path)
-    first, second, third = (train.load_model(r).get_weights() for r in (trained, again, other))
+    first, second, third = (finish.load_model(r).get_weights() for r in (trained, again, other))
     assert all(a.tobytes() == b.tobytes() for a, b in zip(first, second, strict=True))
     assert not all(a.tobytes() == c.tobytes() for a, c in zip(first, third, strict=True))
     assert probabilities_of(trained).tobytes() == probabilities_of(again).tobytes()
@@ -144,7 +144,7 @@ def test_best_epoch_is_chosen_by_validation_and_of_equals_the_first(tmp_path: Pa
     for epoch, (validation, test) in enumerate([(0.5, 0.9), (0.8, 0.1), (0.8, 0.95), (0.7, 1.0)]):
         model.logits.bias.assign([float(epoch), 0.0])
         keep.on_epoch_end(epoch, {"val_accuracy": validation, "test_accuracy": test})
-        marks.append(float(train.load_model(run).logits.bias[0]))
+        marks.append(float(finish.load_model(run).logits.bias[0]))
     assert keep.best_epoch == 2
     assert marks == [0, 1, 1, 1]
 
