@@ -1,7 +1,7 @@
-"""Evaluation of a model on the test images: accuracy of each class, confusion, confidence, and their plots."""
+"""Evaluation of a model on the test images: accuracy of each class, confusion, calibration, and their plots."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from training import figures
+from training.calibration import Reliability, reliability
 from training.dataset import Dataset, Images
 from training.errors import ConfigurationError
 
@@ -30,8 +31,12 @@ class Predictor(Protocol):
 
 def predict(model: Predictor, images: Images) -> Probabilities:
     """Probabilities (N, classes) for all images, in batches of which the last may be smaller."""
-    parts = [np.asarray(model.probabilities(images[i : i + BATCH])) for i in range(0, len(images), BATCH)]
-    return np.concatenate(parts)
+    return in_batches(model.probabilities, images)
+
+
+def in_batches(answer: Callable[[Images], Any], images: Images) -> Probabilities:
+    """What `answer` makes of all images, (N, classes), in batches of which the last may be smaller."""
+    return np.concatenate([np.asarray(answer(images[i : i + BATCH])) for i in range(0, len(images), BATCH)])
 
 
 def accuracy(probabilities: Probabilities, labels: npt.NDArray[np.int64]) -> float:
@@ -72,6 +77,10 @@ class Evaluate:
         cells = self.data.test.labels * classes + np.argmax(self.predict(), axis=1)
         return np.bincount(cells, minlength=classes * classes).reshape(classes, classes).astype(np.int64)
 
+    def get_reliability(self) -> Reliability:
+        """How often the test images' predictions are right, by how sure they are; its `ece` is the error's mean."""
+        return reliability(self.predict(), self.data.test.labels)
+
     def plot_per_class_accuracy(self) -> Figure:
         """A bar for each class."""
         return figures.per_class_accuracy(self.get_per_class_accuracy(), self.get_accuracy())
@@ -88,6 +97,10 @@ class Evaluate:
         if self.history is None:
             raise ConfigurationError("the evolution of accuracy needs the history of a training")
         return figures.accuracy_evolution(self.history)
+
+    def plot_reliability(self) -> Figure:
+        """Accuracy against confidence."""
+        return figures.reliability({"": self.get_reliability()})
 
     def plot_predictions(self) -> Figure:
         """The first test images with what was predicted for them."""

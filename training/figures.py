@@ -9,6 +9,8 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from training.calibration import Reliability
+
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#999999"
 """Okabe and Ito's palette for colour-blind readers; lines also differ in style and marker."""
 
@@ -78,6 +80,38 @@ def confusion(matrix: npt.NDArray[np.int64], names: Sequence[str]) -> Figure:
     axes.set(title="Confusion matrix, test images", xlabel="predicted", ylabel="true")
     figure.colorbar(picture, label="share of the true class", format=PercentFormatter(1.0), shrink=0.85)
     return figure
+
+
+def reliability(diagrams: Mapping[str, Reliability]) -> Figure:
+    """For each diagram, titled by its key: accuracy against confidence, and below how many images are how confident."""
+    figure = Figure(figsize=(0.8 + 4.2 * len(diagrams), 6), layout="constrained")
+    rows = figure.subplots(2, len(diagrams), sharex=True, sharey="row", squeeze=False, height_ratios=(3, 1))
+    for (title, diagram), upper, lower in zip(diagrams.items(), *rows, strict=True):
+        _accuracy_by_confidence(upper, diagram)
+        upper.set_title(f"{title}\nexpected calibration error {diagram.ece:.2%}".strip(), fontsize=10)
+        lower.bar(
+            diagram.edges[:-1], diagram.count, 1 / len(diagram.count), align="edge", color=GREY, edgecolor="white"
+        )
+        lower.set(xlabel="confidence", yscale="symlog", xlim=(0, 1), ylim=(0, None))
+        lower.xaxis.set_major_formatter(PercentFormatter(1.0))
+        lower.grid(alpha=0.3, axis="y")
+    rows[0, 0].set_ylabel("accuracy")
+    rows[1, 0].set_ylabel("images")
+    rows[0, 0].legend(loc="upper left", fontsize=8)
+    figure.suptitle("Reliability, test images", fontsize=11)
+    return figure
+
+
+def _accuracy_by_confidence(axes: Any, diagram: Reliability) -> None:
+    full = diagram.count > 0
+    left, width = diagram.edges[:-1][full], 1 / len(diagram.count)
+    accuracy, confidence = diagram.accuracy[full], diagram.confidence[full]
+    axes.bar(left, accuracy, width, align="edge", color=BLUE, edgecolor="white", label="accuracy")
+    axes.hlines(confidence, left, left + width, color=ORANGE, linewidth=2.5, label="mean confidence")
+    axes.plot([0, 1], [0, 1], "--", color="black", linewidth=1, label="as right as sure")
+    axes.set(ylim=(0, 1.02))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.grid(alpha=0.3)
 
 
 def predictions(

@@ -6,29 +6,40 @@ import click
 import tensorflow as tf
 
 from training import (
+    calibration,
     data,
+    figures,
     models,  # noqa: F401 - a `.keras` file names its class, which Keras knows only once it is imported
     runs,
     serving,
 )
-from training.dataset import Dataset
+from training.dataset import Dataset, Split
 from training.errors import ConfigurationError
-from training.evaluate import Evaluate, accuracy, predict, reference
+from training.evaluate import Evaluate, accuracy, in_batches, predict, reference
 
 if TYPE_CHECKING:
     from training.train import Parts
 
 
-def finish(run: runs.Run, dataset: Dataset, parts: "Parts", best_epoch: int) -> None:
-    """Export the best epoch and write what the exported graph predicts; `metrics.json` comes last."""
+def finish(run: runs.Run, dataset: Dataset, parts: "Parts", best_epoch: int, calibrate: bool = True) -> None:
+    """Export the best epoch and write what the exported graph predicts; `metrics.json` comes last.
+
+    With `calibrate` the graph divides its logits by the temperature that fits the validation images best.
+    """
     click.echo("Evaluating the best epoch ...", err=True)
-    serving.export_saved_model(load_model(run), dataset.image_shape, run.saved_model)
+    model = serving.Calibrated(load_model(run))
+    temperature = find_temperature(model, dataset.train.take(parts.validation), calibrate)
+    serving.export_saved_model(model.model, dataset.image_shape, run.saved_model, temperature.value)
     evaluation = Evaluate(serving.Served(run.saved_model), dataset, runs.read_json(run.history))
+    # At temperature 1 the graph is the model.
+    uncalibrated = evaluation if temperature.value == 1 else Evaluate(model, dataset)
     on_train = predict(evaluation.model, dataset.train.images)
     runs.write_predictions(run, "train", dataset, on_train)
     runs.write_predictions(run, "test", dataset, evaluation.predict())
     runs.write_json(run.reference, reference(dataset, evaluation.predict()))
     draw(run, evaluation)
+    before, after = uncalibrated.get_reliability(), evaluation.get_reliability()
+    draw_reliability(run, temperature, before, after)
     labels = dataset.train.labels
     metrics = {
         "best_epoch": best_epoch,
@@ -37,8 +48,17 @@ def finish(run: runs.Run, dataset: Dataset, parts: "Parts", best_epoch: int) -> 
         "test_accuracy": evaluation.get_accuracy(),
         "per_class_accuracy": evaluation.get_per_class_accuracy(),
         "confusion_matrix": evaluation.get_confusion_matrix().tolist(),
+        "calibration": calibration.document(temperature, before, after),
     }
     runs.write_json(run.metrics, metrics)
+
+
+def find_temperature(model: serving.Calibrated, validation: Split, calibrate: bool) -> calibration.Temperature:
+    """The temperature for a model, by its validation images; 1 where calibration is not wanted or not possible."""
+    logits = in_batches(model.logits, validation.images)
+    if not calibrate:
+        return calibration.keep(logits, validation.labels, "calibration was switched off")
+    return calibration.fit_temperature(logits, validation.labels)
 
 
 def draw(run: runs.Run, evaluation: Evaluate) -> None:
@@ -51,6 +71,19 @@ def draw(run: runs.Run, evaluation: Evaluate) -> None:
     }
     for name, plot in drawings.items():
         runs.write_figure(run.figures / f"{name}.png", plot())
+
+
+def draw_reliability(
+    run: runs.Run,
+    temperature: calibration.Temperature,
+    before: calibration.Reliability,
+    after: calibration.Reliability,
+) -> None:
+    """Write the reliability diagram, with and without the temperature where there is one."""
+    columns = {f"temperature {temperature.value:.3g}": after}
+    if temperature.value != 1:
+        columns = {"temperature 1 (as trained)": before, **columns}
+    runs.write_figure(run.figures / "reliability.png", figures.reliability(columns))
 
 
 def load_model(run: runs.Run) -> Any:
@@ -66,7 +99,7 @@ def load_model(run: runs.Run) -> Any:
 
 
 def evaluate_saved(run: runs.Run, source: str | None = None) -> Evaluate:
-    """Evaluate a run's best model on the run's own test images, or on those of `source`.
+    """Evaluate a run's best model, as its exported graph answers, on the run's test images or on those of `source`.
 
     Raises: ConfigurationError when the model and the data of `source` do not fit together.
     """
@@ -79,4 +112,10 @@ def evaluate_saved(run: runs.Run, source: str | None = None) -> Evaluate:
                 f"{source} has {other.image_shape} of {len(other.label_names)}"
             )
         dataset = other
-    return Evaluate(load_model(run), dataset, runs.read_json(run.history))
+    calibrated = serving.Calibrated(load_model(run), exported_temperature(run))
+    return Evaluate(calibrated, dataset, runs.read_json(run.history))
+
+
+def exported_temperature(run: runs.Run) -> float:
+    """What the run's exported graph divides its logits by; runs that know no calibration divide by nothing."""
+    return float(runs.read_json(run.metrics).get("calibration", {}).get("temperature", 1.0))
