@@ -30,13 +30,14 @@ def finish(run: runs.Run, dataset: Dataset, parts: "Parts", best_epoch: int, cal
     model = serving.Calibrated(load_model(run))
     temperature = find_temperature(model, dataset.train.take(parts.validation), calibrate)
     serving.export_saved_model(model.model, dataset.image_shape, run.saved_model, temperature.value)
-    evaluation = Evaluate(serving.Served(run.saved_model), dataset, runs.read_json(run.history))
+    evaluation = Evaluate(serving.Served(run.saved_model), dataset, *recorded(run))
     # At temperature 1 the graph is the model.
     uncalibrated = evaluation if temperature.value == 1 else Evaluate(model, dataset)
     on_train = predict(evaluation.model, dataset.train.images)
     runs.write_predictions(run, "train", dataset, on_train)
     runs.write_predictions(run, "test", dataset, evaluation.predict())
     runs.write_json(run.reference, reference(dataset, evaluation.predict()))
+    runs.write_json(run.hardest, {"split": "test", "hardest": evaluation.describe_hardest()})
     draw(run, evaluation)
     before, after = uncalibrated.get_reliability(), evaluation.get_reliability()
     draw_reliability(run, temperature, before, after)
@@ -68,7 +69,10 @@ def draw(run: runs.Run, evaluation: Evaluate) -> None:
         "per_class_accuracy": evaluation.plot_per_class_accuracy,
         "confusion_matrix": evaluation.plot_confusion_matrix,
         "predictions": evaluation.plot_predictions,
+        "hardest": evaluation.plot_hardest,
     }
+    if evaluation.measurements:
+        drawings["per_class_accuracy_evolution"] = evaluation.plot_per_class_accuracy_evolution
     for name, plot in drawings.items():
         runs.write_figure(run.figures / f"{name}.png", plot())
 
@@ -113,7 +117,12 @@ def evaluate_saved(run: runs.Run, source: str | None = None) -> Evaluate:
             )
         dataset = other
     calibrated = serving.Calibrated(load_model(run), exported_temperature(run))
-    return Evaluate(calibrated, dataset, runs.read_json(run.history))
+    return Evaluate(calibrated, dataset, *recorded(run))
+
+
+def recorded(run: runs.Run) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """A run's history and, where there are any, its measurements."""
+    return runs.read_json(run.history), runs.read_json(run.measurements) if run.measurements.is_file() else None
 
 
 def exported_temperature(run: runs.Run) -> float:

@@ -175,7 +175,28 @@ def test_figures_of_a_finished_run(calibrated: Made) -> None:
     assert names == [
         "accuracy_evolution.png",
         "confusion_matrix.png",
+        "hardest.png",
         "per_class_accuracy.png",
         "predictions.png",
         "reliability.png",
     ]
+
+
+def test_hardest_images_are_listed_as_the_graph_sees_them(calibrated: Made) -> None:
+    listed = runs.read_json(calibrated.run.hardest)
+    probabilities, labels = recorded(calibrated), calibrated.dataset.test.labels
+    true = probabilities[np.arange(COUNT), labels]
+    assert listed["split"] == "test"
+    assert len(listed["hardest"]) == 24
+    assert [item["index"] for item in listed["hardest"]] == np.argsort(true, kind="stable")[:24].tolist()
+    for item in listed["hardest"]:
+        row = probabilities[item["index"]]
+        assert (item["label"], item["predicted"]) == (labels[item["index"]], np.argmax(row))
+        assert item["probability"] == pytest.approx(row.max())
+        assert item["loss"] == pytest.approx(-np.log(row[item["label"]]))
+
+
+def test_classes_over_time_are_drawn_where_they_were_measured(trained: Run, calibrated: Made) -> None:
+    name = "per_class_accuracy_evolution.png"
+    assert (trained.figures / name).is_file()
+    assert not (calibrated.run.figures / name).exists()

@@ -18,7 +18,7 @@ import pytest
 import tensorflow as tf
 from click.testing import CliRunner, Result
 
-from training import callbacks, finish, runs, serving, train
+from training import callbacks, finish, runs, serving, train, visualise
 from training.__main__ import main
 from training.dataset import Dataset, Split
 from training.errors import BadDataError, ConfigurationError
@@ -90,7 +90,7 @@ def test_figures_are_drawn_at_the_end_and_every_second_epoch(trained: runs.Run) 
     names = sorted(p.name for p in trained.figures.iterdir())
     final = [name for name in names if not name.startswith("epoch-")]
     assert "accuracy_evolution.png" in final
-    assert names == sorted([*final, *(f"epoch-0002-{name}.png" for name in callbacks.VISUALISATIONS)])
+    assert names == sorted([*final, *(f"epoch-0002-{name}.png" for name in visualise.VISUALISATIONS)])
 
 
 def test_same_seed_gives_the_same_weights_and_another_seed_others(
