@@ -35,9 +35,9 @@ def predict(model: Predictor, images: Images) -> Probabilities:
     return in_batches(model.probabilities, images)
 
 
-def in_batches(answer: Callable[[Images], Any], images: Images) -> Probabilities:
-    """What `answer` makes of all images, (N, classes), in batches of which the last may be smaller."""
-    return np.concatenate([np.asarray(answer(images[i : i + BATCH])) for i in range(0, len(images), BATCH)])
+def in_batches(answer: Callable[[npt.NDArray[Any]], Any], items: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """What `answer` makes of all items, (N, classes), in batches of which the last may be smaller."""
+    return np.concatenate([np.asarray(answer(items[i : i + BATCH])) for i in range(0, len(items), BATCH)])
 
 
 def accuracy(probabilities: Probabilities, labels: npt.NDArray[np.int64]) -> float:

@@ -90,16 +90,17 @@ def per_class_evolution(
 ) -> Figure:
     """A row for each class and a column for each measured epoch, (epochs, classes), coloured by the accuracy."""
     values = np.array(accuracies, np.float64).T  # None becomes NaN
-    numbers = len(names) <= MOST_NUMBERS and len(epochs) <= MOST_NUMBERS
+    few = len(names) <= MOST_NUMBERS
+    numbers = few and len(epochs) <= MOST_NUMBERS
     width = min(3.5 + (0.45 if numbers else 0.2) * len(epochs), 14)
-    height = max(3, 1.6 + (0.32 if numbers else 0.15) * len(names))
+    height = max(3, 1.6 + (0.32 if few else 0.15) * len(names))
     figure = Figure(figsize=(max(width, 6), height), layout="constrained")
     axes = figure.subplots()
     axes.set_facecolor("white")  # shows where there is no value; the colours go from blue through grey to yellow
     picture = axes.imshow(np.ma.masked_invalid(values), cmap="cividis", aspect="auto", interpolation="none")
     if numbers:
         _numbers(axes, values, np.asarray(picture.norm(values)), "{:.1f}", 100)
-    axes.set_yticks(range(len(names)), [short(name) for name in names], fontsize=None if numbers else 7)
+    axes.set_yticks(range(len(names)), [short(name) for name in names], fontsize=None if few else 7)
     ticks = range(0, len(epochs), math.ceil(len(epochs) / MOST_NUMBERS))
     axes.set_xticks(ticks, [str(epochs[i]) for i in ticks])
     axes.set(title="Accuracy per class during training, test images", xlabel="epoch")

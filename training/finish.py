@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 import click
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from training import (
@@ -20,6 +22,8 @@ from training.evaluate import Evaluate, accuracy, in_batches, predict, reference
 if TYPE_CHECKING:
     from training.train import Parts
 
+Indices = npt.NDArray[np.int64]
+
 
 def finish(run: runs.Run, dataset: Dataset, parts: "Parts", best_epoch: int, calibrate: bool = True) -> None:
     """Export the best epoch and write what the exported graph predicts; `metrics.json` comes last.
@@ -28,7 +32,7 @@ def finish(run: runs.Run, dataset: Dataset, parts: "Parts", best_epoch: int, cal
     """
     click.echo("Evaluating the best epoch ...", err=True)
     model = serving.Calibrated(load_model(run))
-    temperature = find_temperature(model, dataset.train.take(parts.validation), calibrate)
+    temperature = find_temperature(model, dataset.train, parts.validation, calibrate)
     serving.export_saved_model(model.model, dataset.image_shape, run.saved_model, temperature.value)
     evaluation = Evaluate(serving.Served(run.saved_model), dataset, *recorded(run))
     # At temperature 1 the graph is the model.
@@ -54,12 +58,16 @@ def finish(run: runs.Run, dataset: Dataset, parts: "Parts", best_epoch: int, cal
     runs.write_json(run.metrics, metrics)
 
 
-def find_temperature(model: serving.Calibrated, validation: Split, calibrate: bool) -> calibration.Temperature:
-    """The temperature for a model, by its validation images; 1 where calibration is not wanted or not possible."""
-    logits = in_batches(model.logits, validation.images)
+def find_temperature(
+    model: serving.Calibrated, examples: Split, validation: Indices, calibrate: bool
+) -> calibration.Temperature:
+    """The temperature for a model, by those images that are `validation`; 1 where it is not wanted or not possible."""
+    # A batch of indices at a time: the images may be more than fit into memory.
+    logits = in_batches(lambda part: model.logits(examples.images[part]), validation)
+    labels = examples.labels[validation]
     if not calibrate:
-        return calibration.keep(logits, validation.labels, "calibration was switched off")
-    return calibration.fit_temperature(logits, validation.labels)
+        return calibration.keep(logits, labels, "calibration was switched off")
+    return calibration.fit_temperature(logits, labels)
 
 
 def draw(run: runs.Run, evaluation: Evaluate) -> None:
