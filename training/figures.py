@@ -154,7 +154,9 @@ def reliability(diagrams: Mapping[str, Reliability]) -> Figure:
         lower.grid(alpha=0.3, axis="y")
     rows[0, 0].set_ylabel("accuracy")
     rows[1, 0].set_ylabel("images")
-    rows[0, 0].legend(loc="upper left", fontsize=8)
+    # Outside: a bin of few images may have a bar of any height.
+    handles, labels = rows[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8)
     figure.suptitle("Reliability, test images", fontsize=11)
     return figure
 

@@ -17,7 +17,7 @@ from training import (
 )
 from training.dataset import Dataset, Split
 from training.errors import ConfigurationError
-from training.evaluate import Evaluate, accuracy, in_batches, predict, reference
+from training.evaluate import Evaluate, Probabilities, accuracy, in_batches, predict, reference
 
 if TYPE_CHECKING:
     from training.train import Parts
@@ -35,16 +35,12 @@ def finish(run: runs.Run, dataset: Dataset, parts: "Parts", best_epoch: int, cal
     temperature = find_temperature(model, dataset.train, parts.validation, calibrate)
     serving.export_saved_model(model.model, dataset.image_shape, run.saved_model, temperature.value)
     evaluation = Evaluate(serving.Served(run.saved_model), dataset, *recorded(run))
-    # At temperature 1 the graph is the model.
-    uncalibrated = evaluation if temperature.value == 1 else Evaluate(model, dataset)
     on_train = predict(evaluation.model, dataset.train.images)
-    runs.write_predictions(run, "train", dataset, on_train)
-    runs.write_predictions(run, "test", dataset, evaluation.predict())
-    runs.write_json(run.reference, reference(dataset, evaluation.predict()))
-    runs.write_json(run.hardest, {"split": "test", "hardest": evaluation.describe_hardest()})
+    write_predictions(run, evaluation, on_train)
     draw(run, evaluation)
-    before, after = uncalibrated.get_reliability(), evaluation.get_reliability()
-    draw_reliability(run, temperature, before, after)
+    # At temperature 1 the graph is the model.
+    before = (evaluation if temperature.value == 1 else Evaluate(model, dataset)).get_reliability()
+    draw_reliability(run, temperature, before, evaluation.get_reliability())
     labels = dataset.train.labels
     metrics = {
         "best_epoch": best_epoch,
@@ -53,7 +49,7 @@ def finish(run: runs.Run, dataset: Dataset, parts: "Parts", best_epoch: int, cal
         "test_accuracy": evaluation.get_accuracy(),
         "per_class_accuracy": evaluation.get_per_class_accuracy(),
         "confusion_matrix": evaluation.get_confusion_matrix().tolist(),
-        "calibration": calibration.document(temperature, before, after),
+        "calibration": calibration.document(temperature, before, evaluation.get_reliability()),
     }
     runs.write_json(run.metrics, metrics)
 
@@ -68,6 +64,14 @@ def find_temperature(
     if not calibrate:
         return calibration.keep(logits, labels, "calibration was switched off")
     return calibration.fit_temperature(logits, labels)
+
+
+def write_predictions(run: runs.Run, evaluation: Evaluate, on_train: Probabilities) -> None:
+    """Write what is predicted for every image, what that looks like, and which test images are hardest."""
+    runs.write_predictions(run, "train", evaluation.data, on_train)
+    runs.write_predictions(run, "test", evaluation.data, evaluation.predict())
+    runs.write_json(run.reference, reference(evaluation.data, evaluation.predict()))
+    runs.write_json(run.hardest, {"split": "test", "hardest": evaluation.describe_hardest()})
 
 
 def draw(run: runs.Run, evaluation: Evaluate) -> None:

@@ -7,7 +7,7 @@ def mean_image(evaluation):
     return figure
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -79,7 +79,7 @@ def activations(evaluation: Evaluate) -> Figure:
     maps = outputs_of(layer, evaluation.model, images)
     shown = maps[..., :MOST_MAPS]
     title = f"Activations of {layer.name}: {_some(shown.shape[-1], maps.shape[-1], 'maps')}"
-    title += f", an image of {_some(len(chosen), len(names), 'classes')}"
+    title += f", one image each of {_some(len(chosen), len(names), 'classes')}"
     return pictures.activations(images, shown, [names[c] for c in classes[chosen]], title)
 
 
@@ -88,15 +88,22 @@ def _some(shown: int, count: int, what: str) -> str:
 
 
 def first_convolution(model: Any) -> Any:
-    """The first two-dimensional convolution among a model's layers and, where these have layers, theirs.
+    """The first two-dimensional convolution among a model's layers and theirs, in the order they were made.
 
     Raises: NothingToDrawError for a model that has none.
     """
-    # Keras has no public name for a walk into layers that are no models, as the blocks of a residual network are.
-    for layer in model._flatten_layers(include_self=False, recursive=True):
-        if isinstance(layer, tf.keras.layers.Conv2D):
-            return layer
-    raise NothingToDrawError("the model has no two-dimensional convolution")
+    found = next((layer for layer in _layers_in(model) if isinstance(layer, tf.keras.layers.Conv2D)), None)
+    if found is None:
+        raise NothingToDrawError("the model has no two-dimensional convolution")
+    return found
+
+
+def _layers_in(layer: Any) -> Iterator[Any]:
+    # Keras has no public name for the layers of a layer that is no model, as the blocks of a residual network are, and
+    # turns their order round where it is asked for those of all depths.
+    for inner in layer._flatten_layers(include_self=False, recursive=False):
+        yield inner
+        yield from _layers_in(inner)
 
 
 def outputs_of(layer: Any, model: Any, images: Any) -> Any:

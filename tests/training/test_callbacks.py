@@ -144,16 +144,21 @@ class Block(tf.keras.layers.Layer):  # type: ignore[misc]  # Keras has no types
 
     def __init__(self) -> None:
         super().__init__()
-        self.convolution = tf.keras.layers.Conv2D(2, 3, padding="same", activation="relu", name="inner")
+        convolution = tf.keras.layers.Conv2D
+        self.steps = [convolution(2, 3, padding="same", activation="relu", name=n) for n in ("inner", "second")]
 
     def build(self, shape: Any) -> None:
-        self.convolution.build(shape)
+        for step in self.steps:
+            step.build(shape)
+            shape = step.compute_output_shape(shape)
 
     def call(self, x: Any) -> Any:
-        return self.convolution(x)
+        for step in self.steps:
+            x = step(x)
+        return x
 
     def compute_output_shape(self, shape: Any) -> Any:
-        return self.convolution.compute_output_shape(shape)
+        return (*shape[:3], 2)
 
 
 class Nested(models.Classifier):
@@ -217,7 +222,7 @@ def test_activations_show_the_first_image_of_each_class(
     whole = visualise.outputs_of(visualise.first_convolution(model), model, split.images[shown])
     np.testing.assert_array_equal(maps, whole[..., :16])
     some = "all 3 classes" if classes == 3 else "12 of 40 classes"
-    assert title == f"Activations of conv1a: 16 of 32 maps, an image of {some}"
+    assert title == f"Activations of conv1a: 16 of 32 maps, one image each of {some}"
 
 
 def test_model_without_convolution_is_drawn_without_what_needs_one(
