@@ -13,13 +13,22 @@ if TYPE_CHECKING:
     from training.runs import Run
 
 EXIT_INTERRUPTED = 130
+ARCHITECTURES = ("lenet", "smallcnn", "resnet20")
+"""What `training.models` registers, which takes TensorFlow, and seconds, to ask."""
 ONLY_FOR_TRAINING = ("architecture", "epochs", "batch_size", "learning_rate", "seed", "visualise_every")
+
+
+def _architecture(context: click.Context, option: click.Parameter, value: str) -> str:
+    if value in ARCHITECTURES or ":" in value:
+        return value
+    raise click.BadParameter(f"{value!r} is not one of {', '.join(ARCHITECTURES)}, and no package.module:Class")
 
 
 @click.command(context_settings={"show_default": True, "help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.option("--data", default="fashion_mnist", metavar="NAME|PATH",
               help="A tfds data set's name, a .npz file with image and label, or a folder of IDX files.")  # fmt: skip
-@click.option("--architecture", default="lenet", type=click.Choice(["lenet", "smallcnn"]), help="The model to train.")
+@click.option("--architecture", default="lenet", metavar="NAME|CLASS", callback=_architecture,
+              help=f"The model: {', '.join(ARCHITECTURES)}, or your own class, package.module:Class.")  # fmt: skip
 @click.option("--epochs", default=30, type=click.IntRange(min=1), help="Passes over the training images.")
 @click.option("--batch-size", default=256, type=click.IntRange(min=1), help="Images in one step of the optimiser.")
 @click.option("--learning-rate", default=2e-3, type=click.FloatRange(min=0, min_open=True), help="Adam's step size.")
@@ -77,9 +86,10 @@ def _train(root: Path, options: dict[str, Any], state: dict[str, "Run"]) -> None
 
 def _evaluate(path: Path | None, root: Path, source: str | None) -> None:
     quiet.import_tensorflow()
-    from training import runs, train  # noqa: PLC0415
+    from training import models, runs, train  # noqa: PLC0415
 
     run = runs.opened(path) if path else runs.newest(root)
+    models.find_class(runs.read_json(run.config)["architecture"])
     evaluation = train.evaluate_saved(run, source)
     _report(evaluation.get_per_class_accuracy())
     click.echo(f"{'test accuracy':<20} {evaluation.get_accuracy():.4f}")

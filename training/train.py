@@ -45,6 +45,7 @@ def train_and_evaluate(options: Options, root: Path, started: Callable[[runs.Run
 
     `started` is told the run as soon as its directory is there. Same options, same machine: same weights.
     """
+    models.find_class(options.architecture)  # a mistake in it need not wait for the data
     dataset = data.load(options.data, seed=options.seed)
     parts = split_validation(len(dataset.train), options.validation_fraction, options.seed)
     # Costs LeNet about a fifth of its speed on two cores; without it threads may add up gradients in any order.

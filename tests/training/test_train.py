@@ -19,6 +19,7 @@ import tensorflow as tf
 from click.testing import CliRunner, Result
 
 from training import callbacks, evaluate, runs, serving, train
+from training.__main__ import ARCHITECTURES as NAMES
 from training.__main__ import main
 from training.dataset import Dataset, Split
 from training.errors import BadDataError, ConfigurationError
@@ -204,7 +205,8 @@ def test_dont_train_evaluates_the_newest_or_the_named_run(trained: runs.Run, ban
         ([str(ROOT)], 2, "RUN is only for --dont-train"),
         (["--dont-train", str(ROOT)], 78, "is no complete run"),
         (["--dont-train", "/nowhere"], 2, "does not exist"),
-        (["--architecture", "alexnet"], 2, "'alexnet' is not one of"),
+        (["--architecture", "alexnet"], 2, "'alexnet' is not one of lenet, smallcnn, resnet20"),
+        (["--architecture", "nowhere:Net"], 78, "cannot import nowhere from"),
         (["--epochs", "0"], 2, "--epochs"),
         (["--batch-size", "0"], 2, "--batch-size"),
         (["--learning-rate", "0"], 2, "--learning-rate"),
@@ -250,16 +252,35 @@ def test_dont_train_with_a_damaged_model(trained: runs.Run, tmp_path: Path, cont
 
 
 def test_architectures_on_the_command_line_are_the_registered_ones() -> None:
-    option = next(p for p in main.params if p.name == "architecture")
-    assert list(option.type.choices) == list(ARCHITECTURES)  # type: ignore[attr-defined]
+    assert list(NAMES) == list(ARCHITECTURES)
 
 
-def python(*arguments: object, **options: Any) -> "subprocess.Popen[str]":
-    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+OWN = """
+from training.models import Classifier, layers
+
+
+class Linear(Classifier):
+    def make_steps(self, image_shape):
+        return [layers.Flatten(name="flatten")]
+"""
+
+
+def test_a_class_of_the_users_own_is_found_again(bands_npz: Path, tmp_path: Path) -> None:
+    (tmp_path / "own_net.py").write_text(OWN)
+    for arguments in (["--data", bands_npz, "--architecture", "own_net:Linear", "--epochs", 1], ["--dont-train"]):
+        process = python("-m", "training", *arguments, cwd=tmp_path)
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+    run = runs.newest(tmp_path / "runs")
+    assert out.splitlines()[-1] == str(run.path.relative_to(tmp_path))
+    assert run.path.name.endswith("-own_net_Linear-bands")
+    assert runs.read_json(run.config)["architecture"] == "own_net:Linear"
+
+
+def python(*arguments: object, cwd: Path = ROOT) -> "subprocess.Popen[str]":
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"} | {"PYTHONPATH": str(ROOT)}
     words = [sys.executable, *(str(a) for a in arguments)]
-    return subprocess.Popen(
-        words, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
-    )
+    return subprocess.Popen(words, cwd=cwd, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def test_help_does_not_wait_for_tensorflow() -> None:
