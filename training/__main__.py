@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from training import quiet
+from training import quiet, recipes
 
 if TYPE_CHECKING:
     from training.runs import Run
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 EXIT_INTERRUPTED = 130
 ARCHITECTURES = ("lenet", "smallcnn", "resnet20")
 """What `training.models` registers, which takes TensorFlow, and seconds, to ask."""
-ONLY_FOR_TRAINING = ("architecture", "epochs", "batch_size", "learning_rate", "seed", "visualise_every")
+OVERRIDES = ("epochs", "batch_size", "learning_rate")
+"""Options that are keys of a recipe; `--set` reaches the others."""
+ONLY_FOR_TRAINING = ("architecture", "recipe", *OVERRIDES, "set", "seed", "visualise_every")
 
 
 def _architecture(context: click.Context, option: click.Parameter, value: str) -> str:
@@ -29,9 +31,17 @@ def _architecture(context: click.Context, option: click.Parameter, value: str) -
               help="A tfds data set's name, a .npz file with image and label, or a folder of IDX files.")  # fmt: skip
 @click.option("--architecture", default="lenet", metavar="NAME|CLASS", callback=_architecture,
               help=f"The model: {', '.join(ARCHITECTURES)}, or your own class, package.module:Class.")  # fmt: skip
-@click.option("--epochs", default=30, type=click.IntRange(min=1), help="Passes over the training images.")
-@click.option("--batch-size", default=256, type=click.IntRange(min=1), help="Images in one step of the optimiser.")
-@click.option("--learning-rate", default=2e-3, type=click.FloatRange(min=0, min_open=True), help="Adam's step size.")
+@click.option("--recipe", metavar="NAME|PATH", show_default="the architecture's own, else default",
+              help=f"How to train: {', '.join(recipes.names())}, or a TOML file of yours.")  # fmt: skip
+@click.option(
+    "--epochs", type=click.IntRange(min=1), help="Passes over the training images.", show_default="as in recipe"
+)
+@click.option("--batch-size", type=click.IntRange(min=1), help="Images in one step of the optimiser.",
+              show_default="as in recipe")  # fmt: skip
+@click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), help="The highest of the schedule.",
+              show_default="as in recipe")  # fmt: skip
+@click.option("--set", metavar="KEY=VALUE", multiple=True,
+              help=f"Another value for a key of the recipe; repeatable. Keys: {', '.join(recipes.KEYS)}.")  # fmt: skip
 @click.option("--seed", default=0, type=click.IntRange(0, 2**31 - 1),
               help="Decides weights, order and splits: same seed, same machine, same result.")  # fmt: skip
 @click.option("--runs", "root", default="runs", type=click.Path(file_okay=False, path_type=Path),
@@ -75,13 +85,22 @@ def _train(root: Path, options: dict[str, Any], state: dict[str, "Run"]) -> None
     quiet.import_tensorflow()
     from training import runs, train  # noqa: PLC0415 - TensorFlow takes seconds; --help does not wait for it
 
-    run = train.train_and_evaluate(train.Options(**options), root, lambda started: state.update(run=started))
+    made = train.Options(recipe=_recipe(options), **options)
+    run = train.train_and_evaluate(made, root, lambda started: state.update(run=started))
     metrics = runs.read_json(run.metrics)
     _report(metrics["per_class_accuracy"])
     click.echo(f"best epoch           {metrics['best_epoch']}")
     for split in ("train", "validation", "test"):
         click.echo(f"{split + ' accuracy':<20} {metrics[split + '_accuracy']:.4f}")
     click.echo(run.path)
+
+
+def _recipe(options: dict[str, Any]) -> recipes.Recipe:
+    """The recipe that `options` name, with theirs in place of its own; they are taken out of `options`."""
+    name = options.pop("recipe") or recipes.of_architecture(options["architecture"])
+    overrides = {key: options.pop(key) for key in OVERRIDES}
+    chosen = {key: value for key, value in overrides.items() if value is not None}
+    return recipes.load(name, recipes.parsed(options.pop("set")) | chosen)
 
 
 def _evaluate(path: Path | None, root: Path, source: str | None) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import math
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,11 @@ import click
 import numpy as np
 import tensorflow as tf
 
-from training import callbacks, data, models, runs, serving
+from training import augment, callbacks, data, models, optimise, runs, serving
 from training.dataset import Dataset, Split
 from training.errors import BadDataError, ConfigurationError
 from training.evaluate import Evaluate, accuracy, predict, reference
+from training.recipes import Recipe
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,7 @@ class Options:
 
     data: str = "fashion_mnist"
     architecture: str = "lenet"
-    epochs: int = 30
-    batch_size: int = 256
-    learning_rate: float = 2e-3
+    recipe: Recipe = field(default_factory=Recipe)
     seed: int = 0
     validation_fraction: float = 0.1
     visualise_every: int = 0
@@ -47,6 +46,7 @@ def train_and_evaluate(options: Options, root: Path, started: Callable[[runs.Run
     """
     models.find_class(options.architecture)  # a mistake in it need not wait for the data
     dataset = data.load(options.data, seed=options.seed)
+    _check_shift(options.recipe, dataset)
     parts = split_validation(len(dataset.train), options.validation_fraction, options.seed)
     # Costs LeNet about a fifth of its speed on two cores; without it threads may add up gradients in any order.
     tf.config.experimental.enable_op_determinism()
@@ -61,6 +61,14 @@ def train_and_evaluate(options: Options, root: Path, started: Callable[[runs.Run
     return run
 
 
+def _check_shift(recipe: Recipe, dataset: Dataset) -> None:
+    if recipe.shift >= min(dataset.image_shape[:2]):
+        raise ConfigurationError(
+            f"a shift of up to {recipe.shift} pixels leaves nothing of images of {dataset.image_shape[0]} x "
+            f"{dataset.image_shape[1]}: lower it, with --set shift=0 to none"
+        )
+
+
 def split_validation(count: int, fraction: float, seed: int) -> Parts:
     """Split `count` training images by a seeded permutation; both parts keep the data's order.
 
@@ -73,24 +81,34 @@ def split_validation(count: int, fraction: float, seed: int) -> Parts:
     return Parts(np.sort(order[validation:]), np.sort(order[:validation]))
 
 
-def batches(split: Split, options: Options) -> Any:
-    """Every epoch's batches one after another; an epoch's order depends on the seed and its number alone."""
+def batches(split: Split, recipe: Recipe, seed: int) -> Any:
+    """Every epoch's batches one after another, images uint8 (N, H, W, C) and labels int64 (N,).
+
+    An epoch's order, and how its images are augmented, depend on the seed and the epoch's number alone.
+    """
     images, labels = tf.constant(split.images), tf.constant(split.labels)
 
-    def epoch_batches(epoch: Any) -> Any:
-        order = tf.random.experimental.stateless_shuffle(tf.range(len(split)), seed=[options.seed, epoch])
-        indices = tf.data.Dataset.from_tensor_slices(order).batch(options.batch_size)
-        return indices.map(lambda i: (tf.gather(images, i), tf.gather(labels, i)))
+    def batch(epoch: Any, step: Any, indices: Any) -> Any:
+        drawn = augment.batch_seed(seed, epoch, step)
+        chosen = augment.augment(tf.gather(images, indices), drawn, recipe.shift, recipe.flip, recipe.erasing)
+        return chosen, tf.gather(labels, indices)
 
-    epochs = tf.data.Dataset.range(options.epochs, output_type=tf.int32)
+    def epoch_batches(epoch: Any) -> Any:
+        order = tf.random.experimental.stateless_shuffle(tf.range(len(split)), seed=[seed, epoch])
+        indices = tf.data.Dataset.from_tensor_slices(order).batch(recipe.batch_size)
+        return indices.enumerate().map(lambda step, i: batch(epoch, step, i), num_parallel_calls=2)
+
+    epochs = tf.data.Dataset.range(recipe.epochs, output_type=tf.int32)
     return epochs.flat_map(epoch_batches).prefetch(2)
 
 
 def fit(model: Any, options: Options, run: runs.Run, dataset: Dataset, parts: Parts) -> int:
     """Train `model`, keeping the best epoch in the run; returns that epoch, counted from 1."""
+    recipe, classes = options.recipe, len(dataset.label_names)
+    steps = math.ceil(len(parts.fit) / recipe.batch_size)
     model.compile(
-        optimizer=tf.keras.optimizers.Adam(options.learning_rate),
-        loss=tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        optimizer=optimise.optimizer(recipe, model, steps),
+        loss=optimise.loss(recipe),
         metrics=["accuracy"],
         jit_compile=False,  # XLA on a CPU took LeNet 2.5 times as long
     )
@@ -99,10 +117,10 @@ def fit(model: Any, options: Options, run: runs.Run, dataset: Dataset, parts: Pa
     # The progress bar is no result: stdout stays free for what scripts read.
     with contextlib.redirect_stdout(sys.stderr):
         history = model.fit(
-            batches(dataset.train.take(parts.fit), options),
-            epochs=options.epochs,
-            steps_per_epoch=math.ceil(len(parts.fit) / options.batch_size),
-            validation_data=(validation.images, validation.labels),
+            batches(dataset.train.take(parts.fit), recipe, options.seed).map(lambda x, y: (x, tf.one_hot(y, classes))),
+            epochs=recipe.epochs,
+            steps_per_epoch=steps,
+            validation_data=(validation.images, np.eye(classes, dtype=np.float32)[validation.labels]),
             validation_batch_size=1000,
             shuffle=False,
             verbose=1 if sys.stderr.isatty() else 2,
@@ -114,7 +132,8 @@ def fit(model: Any, options: Options, run: runs.Run, dataset: Dataset, parts: Pa
 
 
 def _callbacks(options: Options, run: runs.Run, dataset: Dataset, keep_best: callbacks.KeepBest) -> list[Any]:
-    chosen = [callbacks.Metrics(run, dataset), keep_best, tf.keras.callbacks.TerminateOnNaN()]
+    average = [optimise.Average(options.recipe.ema)] if options.recipe.ema else []
+    chosen = [*average, callbacks.Metrics(run, dataset), keep_best, tf.keras.callbacks.TerminateOnNaN()]
     if options.visualise_every:
         chosen.append(callbacks.Visualise(run, dataset, options.visualise_every))
     return chosen

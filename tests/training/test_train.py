@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from training.__main__ import main
 from training.dataset import Dataset, Split
 from training.errors import BadDataError, ConfigurationError
 from training.models import ARCHITECTURES, build_model
+from training.recipes import Recipe
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,7 +41,7 @@ def probabilities_of(run: runs.Run, split: str = "test") -> np.ndarray[Any, Any]
 def test_run_directory_is_complete_and_consistent(trained: runs.Run, bands: Dataset) -> None:
     config, metrics, history = (runs.read_json(p) for p in (trained.config, trained.metrics, trained.history))
     assert config["architecture"] == "lenet"
-    assert config["options"]["epochs"] == 3
+    assert config["options"]["recipe"] == asdict(Recipe(epochs=3, batch_size=32))
     assert metrics["test_accuracy"] > 0.9
     assert history["epoch"] == [1, 2, 3]
     assert {len(v) for v in history.values()} == {3}
@@ -103,9 +104,10 @@ def test_figures_are_drawn_at_the_end_and_every_second_epoch(trained: runs.Run) 
 def test_same_seed_gives_the_same_weights_and_another_seed_others(
     trained: runs.Run, bands_npz: Path, tmp_path: Path
 ) -> None:
-    options = train.Options(data=str(bands_npz), epochs=3, batch_size=32)
+    options = train.Options(data=str(bands_npz), recipe=Recipe(epochs=3, batch_size=32))
     again = train.train_and_evaluate(options, tmp_path)
-    other = train.train_and_evaluate(replace(options, seed=1, epochs=1), tmp_path)
+    short = replace(options, seed=1, recipe=Recipe(epochs=1, batch_size=32))
+    other = train.train_and_evaluate(short, tmp_path)
     first, second, third = (train.load_model(r).get_weights() for r in (trained, again, other))
     assert all(a.tobytes() == b.tobytes() for a, b in zip(first, second, strict=True))
     assert not all(a.tobytes() == c.tobytes() for a, c in zip(first, third, strict=True))
@@ -115,15 +117,28 @@ def test_same_seed_gives_the_same_weights_and_another_seed_others(
 def test_every_epoch_sees_every_image_once_in_another_order() -> None:
     images = np.arange(10, dtype=np.uint8).reshape(10, 1, 1, 1)
     split = Split(images, np.arange(10))
-    options = train.Options(epochs=3, batch_size=4)
-    got = [(np.ravel(i).tolist(), n.tolist()) for i, n in train.batches(split, options).as_numpy_iterator()]
+    recipe = Recipe(epochs=3, batch_size=4)
+    got = [(np.ravel(i).tolist(), n.tolist()) for i, n in train.batches(split, recipe, 0).as_numpy_iterator()]
     assert [len(i) for i, _ in got] == [4, 4, 2] * 3
     assert all(i == n for i, n in got)
     epochs = [[n for i, _ in got[e * 3 : e * 3 + 3] for n in i] for e in range(3)]
     assert all(Counter(e) == Counter(range(10)) for e in epochs)
     assert len({tuple(e) for e in epochs}) == 3
-    other = [np.ravel(i).tolist() for i, _ in train.batches(split, replace(options, seed=1)).as_numpy_iterator()]
+    other = [np.ravel(i).tolist() for i, _ in train.batches(split, recipe, 1).as_numpy_iterator()]
     assert other != [i for i, _ in got]
+
+
+def test_every_epoch_augments_each_image_otherwise_and_leaves_its_label() -> None:
+    images = np.repeat(np.random.default_rng(0).integers(1, 256, (1, 6, 6, 1), dtype=np.uint8), 8, axis=0)
+    labels = np.arange(8)
+    plain, shifted = Recipe(epochs=2, batch_size=4), Recipe(epochs=2, batch_size=4, shift=2, flip=True, erasing=0.5)
+    seen = [list(train.batches(Split(images, labels), r, 0).as_numpy_iterator()) for r in (plain, shifted, shifted)]
+    for before, after, again in zip(*seen, strict=True):
+        assert after[1].tolist() == before[1].tolist()
+        assert after[0].dtype == np.uint8
+        assert after[0].tobytes() == again[0].tobytes()
+        assert after[0].tobytes() != before[0].tobytes()
+    assert len({image.tobytes() for batch, _ in seen[1] for image in batch}) > 12
 
 
 def test_validation_split_is_seeded_and_disjoint() -> None:
@@ -165,7 +180,7 @@ def test_history_is_on_disk_after_each_epoch(tmp_path: Path, bands: Dataset) -> 
 
 
 def test_diverged_training_says_so(bands_npz: Path, tmp_path: Path) -> None:
-    options = train.Options(data=str(bands_npz), epochs=5, batch_size=32, learning_rate=1e30)
+    options = train.Options(data=str(bands_npz), recipe=Recipe(epochs=5, batch_size=32, learning_rate=1e30))
     with pytest.raises(ConfigurationError, match=r"no longer a number in epoch \d: lower --learning-rate"):
         train.train_and_evaluate(options, tmp_path)
     with pytest.raises(ConfigurationError, match="no complete run"):
@@ -185,6 +200,22 @@ def test_command_trains_and_prints_the_run_last(bands_npz: Path, bands: Dataset,
         assert f"{name:<6}  {value:.4f}" in lines
     assert "loss" not in done.stdout
     assert "5/5 - " in done.stderr
+
+
+def test_command_takes_the_recipe_and_overrides_it(bands_npz: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text('optimizer = "sgd"\nepochs = 9\nshift = 1\n')
+    words = ["--recipe", recipe, "--epochs", 1, "--set", "flip=true", "--set", "schedule=cosine"]
+    done = command("--data", bands_npz, "--runs", tmp_path, *words)
+    assert done.exit_code == 0, done.output
+    expected = Recipe(optimizer="sgd", epochs=1, shift=1, flip=True, schedule="cosine")
+    assert runs.read_json(runs.newest(tmp_path).config)["options"]["recipe"] == asdict(expected)
+
+
+def test_shift_must_leave_something_of_the_image(bands_npz: Path, tmp_path: Path) -> None:
+    done = command("--data", bands_npz, "--runs", tmp_path, "--set", "shift=10")
+    assert done.exit_code == 78
+    assert "a shift of up to 10 pixels leaves nothing of images of 12 x 10" in done.stderr
 
 
 def test_dont_train_evaluates_the_newest_or_the_named_run(trained: runs.Run, bands_npz: Path) -> None:
@@ -211,6 +242,12 @@ def test_dont_train_evaluates_the_newest_or_the_named_run(trained: runs.Run, ban
         (["--batch-size", "0"], 2, "--batch-size"),
         (["--learning-rate", "0"], 2, "--learning-rate"),
         (["--seed", "-1"], 2, "--seed"),
+        (["--recipe", "alexnet"], 78, "there is no recipe 'alexnet'; known are default, lenet,"),
+        (["--recipe", "nowhere.toml"], 78, "cannot read the recipe nowhere.toml: No such file"),
+        (["--set", "ema=2"], 78, "lenet.toml with ema=2: ema must be at least 0 and below 1, not 2"),
+        (["--set", "epoch=2"], 78, "there is no epoch in a recipe: did you mean epochs?"),
+        (["--set", "flip"], 78, "'flip' sets nothing: write key=value"),
+        (["--dont-train", "--set", "flip=true"], 2, "--dont-train contradicts --set"),
         (["--data", "fashon_mnist"], 65, "did you mean fashion_mnist"),
         (["--data", "nowhere.npz"], 65, "nowhere.npz does not exist"),
     ],
@@ -289,7 +326,7 @@ def test_help_does_not_wait_for_tensorflow() -> None:
     )
     out, _ = python("-c", code).communicate(timeout=60)
     assert "--dont-train" in out
-    assert "[default: 30;" in " ".join(out.split())
+    assert "Keys: optimizer, learning_rate, momentum," in " ".join(out.split())
     assert "tensorflow" not in out.split()
 
 
