@@ -12,11 +12,13 @@ import click
 import numpy as np
 import tensorflow as tf
 
-from training import augment, callbacks, data, models, optimise, runs, serving
+from training import augment, callbacks, data, models, optimise, recipes, resume, runs, serving
 from training.dataset import Dataset, Split
 from training.errors import BadDataError, ConfigurationError
 from training.evaluate import Evaluate, accuracy, predict, reference
 from training.recipes import Recipe
+
+Started = Callable[[runs.Run], None]
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,52 @@ class Parts:
     validation: np.ndarray[Any, np.dtype[np.int64]]
 
 
-def train_and_evaluate(options: Options, root: Path, started: Callable[[runs.Run], None] | None = None) -> runs.Run:
+@dataclass(frozen=True)
+class Prepared:
+    """What a training begins with."""
+
+    dataset: Dataset
+    parts: Parts
+    model: Any
+
+
+def train_and_evaluate(options: Options, root: Path, started: Started | None = None) -> runs.Run:
     """Train as `options` say and leave a complete run directory under `root`.
 
     `started` is told the run as soon as its directory is there. Same options, same machine: same weights.
     """
+    prepared = prepare(options)
+    run = runs.create(root, options.architecture, prepared.dataset.name)
+    runs.write_json(run.config, runs.describe(options.architecture, asdict(options), prepared.dataset))
+    return _to_the_end(options, run, prepared, None, started)
+
+
+def go_on(run: runs.Run, started: Started | None = None) -> runs.Run:
+    """Complete a run that was cut off, from its last finished epoch, with the weights it would have had without that.
+
+    Raises: ConfigurationError when it is complete, has finished no epoch, is damaged, or its data has changed.
+    """
+    state, options = resume.read(run), options_of(run)
+    prepared = prepare(options)
+    if resume.fingerprint(prepared.dataset) != state.data:
+        raise ConfigurationError(f"{options.data} is no longer what {run.path} was begun with")
+    return _to_the_end(options, run, prepared, state, started)
+
+
+def options_of(run: runs.Run) -> Options:
+    """What `run` was asked to do.
+
+    Raises: ConfigurationError when its `config.json` is missing, damaged, or of another version of this package.
+    """
+    try:
+        options = dict(runs.read_json(run.config)["options"])
+        return Options(**options | {"recipe": recipes.made(options["recipe"], str(run.config))})
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigurationError(f"{run.config} holds no options of this version of the package: {error}") from None
+
+
+def prepare(options: Options) -> Prepared:
+    """Load the data, split it, and build the model with its first weights."""
     models.find_class(options.architecture)  # a mistake in it need not wait for the data
     dataset = data.load(options.data, seed=options.seed)
     _check_shift(options.recipe, dataset)
@@ -52,12 +95,20 @@ def train_and_evaluate(options: Options, root: Path, started: Callable[[runs.Run
     tf.config.experimental.enable_op_determinism()
     tf.keras.utils.set_random_seed(options.seed)
     model = models.build_model(options.architecture, dataset.image_shape, len(dataset.label_names))
-    run = runs.create(root, options.architecture, dataset.name)
-    runs.write_json(run.config, runs.describe(options.architecture, asdict(options), dataset))
+    return Prepared(dataset, parts, model)
+
+
+def _to_the_end(
+    options: Options, run: runs.Run, prepared: Prepared, state: resume.State | None, started: Started | None
+) -> runs.Run:
     if started is not None:
         started(run)
-    best_epoch = fit(model, options, run, dataset, parts)
-    finish(run, dataset, parts, best_epoch)
+    if state is not None and state.epoch >= options.recipe.epochs:
+        best_epoch = state.best_epoch
+    else:
+        best_epoch = fit(prepared.model, options, run, prepared.dataset, prepared.parts, state)
+    finish(run, prepared.dataset, prepared.parts, best_epoch)
+    run.state.unlink()
     return run
 
 
@@ -81,10 +132,11 @@ def split_validation(count: int, fraction: float, seed: int) -> Parts:
     return Parts(np.sort(order[validation:]), np.sort(order[:validation]))
 
 
-def batches(split: Split, recipe: Recipe, seed: int) -> Any:
-    """Every epoch's batches one after another, images uint8 (N, H, W, C) and labels int64 (N,).
+def batches(split: Split, recipe: Recipe, seed: int, first: int = 0) -> Any:
+    """Every epoch's batches one after another, from epoch `first`, counted from 0.
 
-    An epoch's order, and how its images are augmented, depend on the seed and the epoch's number alone.
+    A batch is images uint8 (N, H, W, C) and labels int64 (N,); an epoch's last one may be smaller. An epoch's order,
+    and how its images are augmented, depend on the seed and the epoch's number alone.
     """
     images, labels = tf.constant(split.images), tf.constant(split.labels)
 
@@ -98,11 +150,13 @@ def batches(split: Split, recipe: Recipe, seed: int) -> Any:
         indices = tf.data.Dataset.from_tensor_slices(order).batch(recipe.batch_size)
         return indices.enumerate().map(lambda step, i: batch(epoch, step, i), num_parallel_calls=2)
 
-    epochs = tf.data.Dataset.range(recipe.epochs, output_type=tf.int32)
+    epochs = tf.data.Dataset.range(first, recipe.epochs, output_type=tf.int32)
     return epochs.flat_map(epoch_batches).prefetch(2)
 
 
-def fit(model: Any, options: Options, run: runs.Run, dataset: Dataset, parts: Parts) -> int:
+def fit(
+    model: Any, options: Options, run: runs.Run, dataset: Dataset, parts: Parts, state: resume.State | None = None
+) -> int:
     """Train `model`, keeping the best epoch in the run; returns that epoch, counted from 1."""
     recipe, classes = options.recipe, len(dataset.label_names)
     steps = math.ceil(len(parts.fit) / recipe.batch_size)
@@ -112,31 +166,41 @@ def fit(model: Any, options: Options, run: runs.Run, dataset: Dataset, parts: Pa
         metrics=["accuracy"],
         jit_compile=False,  # XLA on a CPU took LeNet 2.5 times as long
     )
+    first = state.epoch if state else 0
+    training = batches(dataset.train.take(parts.fit), recipe, options.seed, first)
     validation = dataset.train.take(parts.validation)
     keep_best = callbacks.KeepBest(run)
     # The progress bar is no result: stdout stays free for what scripts read.
     with contextlib.redirect_stdout(sys.stderr):
         history = model.fit(
-            batches(dataset.train.take(parts.fit), recipe, options.seed).map(lambda x, y: (x, tf.one_hot(y, classes))),
+            training.map(lambda images, labels: (images, tf.one_hot(labels, classes))),
+            initial_epoch=first,
             epochs=recipe.epochs,
             steps_per_epoch=steps,
             validation_data=(validation.images, np.eye(classes, dtype=np.float32)[validation.labels]),
             validation_batch_size=1000,
             shuffle=False,
             verbose=1 if sys.stderr.isatty() else 2,
-            callbacks=_callbacks(options, run, dataset, keep_best),
+            callbacks=_callbacks(options, run, dataset, keep_best, state),
         )
     if not np.isfinite(history.history["loss"][-1]):
-        raise ConfigurationError(f"the loss is no longer a number in epoch {len(history.epoch)}: lower --learning-rate")
+        raise ConfigurationError(
+            f"the loss is no longer a number in epoch {history.epoch[-1] + 1}: lower --learning-rate"
+        )
     return keep_best.best_epoch
 
 
-def _callbacks(options: Options, run: runs.Run, dataset: Dataset, keep_best: callbacks.KeepBest) -> list[Any]:
-    average = [optimise.Average(options.recipe.ema)] if options.recipe.ema else []
-    chosen = [*average, callbacks.Metrics(run, dataset), keep_best, tf.keras.callbacks.TerminateOnNaN()]
+def _callbacks(
+    options: Options, run: runs.Run, dataset: Dataset, keep_best: callbacks.KeepBest, state: resume.State | None
+) -> list[Any]:
+    """In the order they are called: all that looks at an epoch comes after the average, and before the state."""
+    average = optimise.Average(options.recipe.ema) if options.recipe.ema else None
+    metrics = callbacks.Metrics(run, dataset)
+    chosen = [metrics, keep_best, tf.keras.callbacks.TerminateOnNaN()]
     if options.visualise_every:
         chosen.append(callbacks.Visualise(run, dataset, options.visualise_every))
-    return chosen
+    keep_state = resume.KeepState(run, resume.fingerprint(dataset), metrics, keep_best, average, state)
+    return [*([average] if average else []), *chosen, keep_state]
 
 
 def finish(run: runs.Run, dataset: Dataset, parts: Parts, best_epoch: int) -> None:

@@ -18,7 +18,7 @@ import pytest
 import tensorflow as tf
 from click.testing import CliRunner, Result
 
-from training import callbacks, evaluate, runs, serving, train
+from training import callbacks, evaluate, resume, runs, serving, train
 from training.__main__ import ARCHITECTURES as NAMES
 from training.__main__ import main
 from training.dataset import Dataset, Split
@@ -233,7 +233,11 @@ def test_dont_train_evaluates_the_newest_or_the_named_run(trained: runs.Run, ban
     [
         (["--dont-train", "--epochs", "3"], 2, "--dont-train contradicts --epochs"),
         (["--dont-train", "--seed", "1", "--batch-size", "2"], 2, "contradicts --batch-size, --seed"),
-        ([str(ROOT)], 2, "RUN is only for --dont-train"),
+        ([str(ROOT)], 2, "RUN is only for --resume and --dont-train"),
+        (["--resume", "--data", "a.npz", "--set", "flip=true"], 2, "--resume contradicts --set, --data: a run goes on"),
+        (["--resume", "--dont-train"], 2, "--dont-train contradicts --resume"),
+        (["--resume"], 78, "there is no run in"),
+        (["--resume", str(ROOT)], 78, "has no finished epoch to go on from"),
         (["--dont-train", str(ROOT)], 78, "is no complete run"),
         (["--dont-train", "/nowhere"], 2, "does not exist"),
         (["--architecture", "alexnet"], 2, "'alexnet' is not one of lenet, smallcnn, resnet20"),
@@ -333,7 +337,7 @@ def test_help_does_not_wait_for_tensorflow() -> None:
 def test_interrupt_ends_cleanly_and_keeps_what_is_done(bands_npz: Path, tmp_path: Path) -> None:
     process = python("-m", "training", "--data", bands_npz, "--epochs", 100000, "--runs", tmp_path)
     deadline = time.monotonic() + 60
-    while not list(tmp_path.glob("*/models/best.keras")):
+    while not list(tmp_path.glob("*/models/last.npz")):
         assert process.poll() is None, process.stderr and process.stderr.read()
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -343,13 +347,14 @@ def test_interrupt_ends_cleanly_and_keeps_what_is_done(bands_npz: Path, tmp_path
     assert process.returncode == 130
     assert out == ""
     assert err.splitlines()[-1].startswith("Interrupted; ")
-    assert str(run.path) in err.splitlines()[-1]
+    assert f"--resume {run.path}`" in err.splitlines()[-1]
     assert "Traceback" not in err
     # What C++ would log at import is kept back: a user sees only lines of ours and Keras's.
     assert all(line.startswith(("Epoch ", "Interrupted; ")) or " - loss: " in line for line in err.splitlines())
     assert not run.complete
     assert json.loads(run.history.read_text())["epoch"][0] == 1
     assert run.best_model.is_file()
+    assert resume.read(run).epoch >= 1
     assert not list(run.path.rglob(".*"))
 
 
