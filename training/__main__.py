@@ -17,7 +17,7 @@ ARCHITECTURES = ("lenet", "smallcnn", "resnet20")
 """What `training.models` registers, which takes TensorFlow, and seconds, to ask."""
 OVERRIDES = ("epochs", "batch_size", "learning_rate")
 """Options that are keys of a recipe; `--set` reaches the others."""
-ONLY_FOR_TRAINING = ("architecture", "recipe", *OVERRIDES, "set", "seed", "seeds", "visualise_every")
+ONLY_FOR_TRAINING = ("architecture", "recipe", *OVERRIDES, "set", "seed", "seeds", "stream", "visualise_every")
 
 
 def _architecture(context: click.Context, option: click.Parameter, value: str) -> str:
@@ -66,6 +66,8 @@ class SeveralSeeds(click.Command):
               help="One run for each of these seeds, such as 0 1 2; then mean ± sd of the test accuracy.")  # fmt: skip
 @click.option("--runs", "root", default="runs", type=click.Path(file_okay=False, path_type=Path),
               help="Where run directories are made and looked for.")  # fmt: skip
+@click.option("--stream", is_flag=True,
+              help="Keep images in a file under --runs, not in memory: slower, with the same result.")  # fmt: skip
 @click.option("--visualise-every", default=0, metavar="N", type=click.IntRange(min=0),
               help="Draw predictions, confusion and filters after every N epochs; 0 draws none.")  # fmt: skip
 @click.option("--resume", is_flag=True,

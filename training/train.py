@@ -12,8 +12,8 @@ import click
 import numpy as np
 import tensorflow as tf
 
-from training import augment, callbacks, data, models, optimise, recipes, resume, runs, serving
-from training.dataset import Dataset, Split
+from training import batches, callbacks, data, models, optimise, recipes, resume, runs, serving
+from training.dataset import Dataset
 from training.errors import BadDataError, ConfigurationError
 from training.evaluate import Evaluate, accuracy, predict, reference
 from training.recipes import Recipe
@@ -31,6 +31,7 @@ class Options:
     seed: int = 0
     validation_fraction: float = 0.1
     visualise_every: int = 0
+    stream: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def train_and_evaluate(options: Options, root: Path, started: Started | None = N
 
     `started` is told the run as soon as its directory is there. Same options, same machine: same weights.
     """
-    prepared = prepare(options)
+    prepared = prepare(options, root)
     run = runs.create(root, options.architecture, prepared.dataset.name)
     runs.write_json(run.config, runs.describe(options.architecture, asdict(options), prepared.dataset))
     return _to_the_end(options, run, prepared, None, started)
@@ -67,7 +68,7 @@ def go_on(run: runs.Run, started: Started | None = None) -> runs.Run:
     Raises: ConfigurationError when it is complete, has finished no epoch, is damaged, or its data has changed.
     """
     state, options = resume.read(run), options_of(run)
-    prepared = prepare(options)
+    prepared = prepare(options, run.path.parent)
     if resume.fingerprint(prepared.dataset) != state.data:
         raise ConfigurationError(f"{options.data} is no longer what {run.path} was begun with")
     return _to_the_end(options, run, prepared, state, started)
@@ -85,10 +86,10 @@ def options_of(run: runs.Run) -> Options:
         raise ConfigurationError(f"{run.config} holds no options of this version of the package: {error}") from None
 
 
-def prepare(options: Options) -> Prepared:
-    """Load the data, split it, and build the model with its first weights."""
+def prepare(options: Options, root: Path) -> Prepared:
+    """Load the data, split it, and build the model with its first weights; streamed images lie in `root`."""
     models.find_class(options.architecture)  # a mistake in it need not wait for the data
-    dataset = data.load(options.data, seed=options.seed)
+    dataset = data.load(options.data, seed=options.seed, folder=root if options.stream else None)
     _check_shift(options.recipe, dataset)
     parts = split_validation(len(dataset.train), options.validation_fraction, options.seed)
     # Costs LeNet about a fifth of its speed on two cores; without it threads may add up gradients in any order.
@@ -132,28 +133,6 @@ def split_validation(count: int, fraction: float, seed: int) -> Parts:
     return Parts(np.sort(order[validation:]), np.sort(order[:validation]))
 
 
-def batches(split: Split, recipe: Recipe, seed: int, first: int = 0) -> Any:
-    """Every epoch's batches one after another, from epoch `first`, counted from 0.
-
-    A batch is images uint8 (N, H, W, C) and labels int64 (N,); an epoch's last one may be smaller. An epoch's order,
-    and how its images are augmented, depend on the seed and the epoch's number alone.
-    """
-    images, labels = tf.constant(split.images), tf.constant(split.labels)
-
-    def batch(epoch: Any, step: Any, indices: Any) -> Any:
-        drawn = augment.batch_seed(seed, epoch, step)
-        chosen = augment.augment(tf.gather(images, indices), drawn, recipe.shift, recipe.flip, recipe.erasing)
-        return chosen, tf.gather(labels, indices)
-
-    def epoch_batches(epoch: Any) -> Any:
-        order = tf.random.experimental.stateless_shuffle(tf.range(len(split)), seed=[seed, epoch])
-        indices = tf.data.Dataset.from_tensor_slices(order).batch(recipe.batch_size)
-        return indices.enumerate().map(lambda step, i: batch(epoch, step, i), num_parallel_calls=2)
-
-    epochs = tf.data.Dataset.range(first, recipe.epochs, output_type=tf.int32)
-    return epochs.flat_map(epoch_batches).prefetch(2)
-
-
 def fit(
     model: Any, options: Options, run: runs.Run, dataset: Dataset, parts: Parts, state: resume.State | None = None
 ) -> int:
@@ -167,18 +146,17 @@ def fit(
         jit_compile=False,  # XLA on a CPU took LeNet 2.5 times as long
     )
     first = state.epoch if state else 0
-    training = batches(dataset.train.take(parts.fit), recipe, options.seed, first)
-    validation = dataset.train.take(parts.validation)
+    training = batches.training_batches(dataset.train, parts.fit, recipe, options.seed, first)
+    validation = batches.validation_batches(dataset.train, parts.validation)
     keep_best = callbacks.KeepBest(run)
     # The progress bar is no result: stdout stays free for what scripts read.
     with contextlib.redirect_stdout(sys.stderr):
         history = model.fit(
-            training.map(lambda images, labels: (images, tf.one_hot(labels, classes))),
+            batches.with_one_hot_labels(training, classes),
             initial_epoch=first,
             epochs=recipe.epochs,
             steps_per_epoch=steps,
-            validation_data=(validation.images, np.eye(classes, dtype=np.float32)[validation.labels]),
-            validation_batch_size=1000,
+            validation_data=batches.with_one_hot_labels(validation, classes),
             shuffle=False,
             verbose=1 if sys.stderr.isatty() else 2,
             callbacks=_callbacks(options, run, dataset, keep_best, state),

@@ -21,6 +21,7 @@ from click.testing import CliRunner, Result
 from training import callbacks, evaluate, resume, runs, serving, train
 from training.__main__ import ARCHITECTURES as NAMES
 from training.__main__ import main
+from training.batches import training_batches
 from training.dataset import Dataset, Split
 from training.errors import BadDataError, ConfigurationError
 from training.models import ARCHITECTURES, build_model
@@ -118,13 +119,16 @@ def test_every_epoch_sees_every_image_once_in_another_order() -> None:
     images = np.arange(10, dtype=np.uint8).reshape(10, 1, 1, 1)
     split = Split(images, np.arange(10))
     recipe = Recipe(epochs=3, batch_size=4)
-    got = [(np.ravel(i).tolist(), n.tolist()) for i, n in train.batches(split, recipe, 0).as_numpy_iterator()]
+    got = [
+        (np.ravel(i).tolist(), n.tolist())
+        for i, n in training_batches(split, np.arange(10), recipe, 0).as_numpy_iterator()
+    ]
     assert [len(i) for i, _ in got] == [4, 4, 2] * 3
     assert all(i == n for i, n in got)
     epochs = [[n for i, _ in got[e * 3 : e * 3 + 3] for n in i] for e in range(3)]
     assert all(Counter(e) == Counter(range(10)) for e in epochs)
     assert len({tuple(e) for e in epochs}) == 3
-    other = [np.ravel(i).tolist() for i, _ in train.batches(split, recipe, 1).as_numpy_iterator()]
+    other = [np.ravel(i).tolist() for i, _ in training_batches(split, np.arange(10), recipe, 1).as_numpy_iterator()]
     assert other != [i for i, _ in got]
 
 
@@ -132,7 +136,9 @@ def test_every_epoch_augments_each_image_otherwise_and_leaves_its_label() -> Non
     images = np.repeat(np.random.default_rng(0).integers(1, 256, (1, 6, 6, 1), dtype=np.uint8), 8, axis=0)
     labels = np.arange(8)
     plain, shifted = Recipe(epochs=2, batch_size=4), Recipe(epochs=2, batch_size=4, shift=2, flip=True, erasing=0.5)
-    seen = [list(train.batches(Split(images, labels), r, 0).as_numpy_iterator()) for r in (plain, shifted, shifted)]
+    split = Split(images, labels)
+    each = [training_batches(split, labels, recipe, 0) for recipe in (plain, shifted, shifted)]
+    seen = [list(batches.as_numpy_iterator()) for batches in each]
     for before, after, again in zip(*seen, strict=True):
         assert after[1].tolist() == before[1].tolist()
         assert after[0].dtype == np.uint8
