@@ -17,7 +17,18 @@ ARCHITECTURES = ("lenet", "smallcnn", "resnet20")
 """What `training.models` registers, which takes TensorFlow, and seconds, to ask."""
 OVERRIDES = ("epochs", "batch_size", "learning_rate")
 """Options that are keys of a recipe; `--set` reaches the others."""
-ONLY_FOR_TRAINING = ("architecture", "recipe", *OVERRIDES, "set", "seed", "seeds", "stream", "visualise_every")
+ONLY_FOR_TRAINING = (
+    "architecture",
+    "recipe",
+    *OVERRIDES,
+    "set",
+    "seed",
+    "seeds",
+    "stream",
+    "mixed_precision",
+    "replicas",
+    "visualise_every",
+)
 
 
 def _architecture(context: click.Context, option: click.Parameter, value: str) -> str:
@@ -68,6 +79,10 @@ class SeveralSeeds(click.Command):
               help="Where run directories are made and looked for.")  # fmt: skip
 @click.option("--stream", is_flag=True,
               help="Keep images in a file under --runs, not in memory: slower, with the same result.")  # fmt: skip
+@click.option("--mixed-precision", is_flag=True,
+              help="Compute in 16 bits where that is safe, for GPUs with tensor cores.")  # fmt: skip
+@click.option("--replicas", default=1, type=click.IntRange(min=1),
+              help="GPUs that share each batch, or CPU devices where there is no GPU.")  # fmt: skip
 @click.option("--visualise-every", default=0, metavar="N", type=click.IntRange(min=0),
               help="Draw predictions, confusion and filters after every N epochs; 0 draws none.")  # fmt: skip
 @click.option("--resume", is_flag=True,
@@ -80,7 +95,8 @@ def main(
 ) -> None:
     """Train a classifier and evaluate it; the last line of output is the run's directory, with --seeds the summary.
 
-    With --resume a run (a directory) that was cut off is completed, with the weights it would have had without that.
+    With --resume a run (a directory) that was cut off is completed, with the weights it would have had without that;
+    together with --seeds and the options of then, only what is missing is trained.
     With --dont-train nothing is written: the saved model of RUN is evaluated on the run's own test images, or on
     those of --data.
     """
@@ -90,10 +106,10 @@ def main(
         if dont_train:
             data_given = context.get_parameter_source("data") != ParameterSource.DEFAULT
             _evaluate(run, root, options["data"] if data_given else None)
-        elif resume:
+        elif resume and not options["seeds"]:
             _go_on(run, root, state)
         else:
-            _train(root, options, state)
+            _train(root, options, state, resume)
     except KeyboardInterrupt:
         click.echo(_interrupted(state.get("run")), err=True)
         sys.exit(EXIT_INTERRUPTED)
@@ -103,7 +119,7 @@ def _check(context: click.Context, run: Path | None) -> None:
     """Refuse options that contradict one another."""
     given = {n for n in context.params if context.get_parameter_source(n) != ParameterSource.DEFAULT}
     mode = next((name for name in ("dont_train", "resume") if name in given), None)
-    if mode is None:
+    if mode is None or (mode == "resume" and "seeds" in given):
         if run is not None:
             raise click.UsageError("RUN is only for --resume and --dont-train; a training always makes a new run")
         _check_seeds(given, context.params["seeds"])
@@ -127,7 +143,7 @@ def _spelt(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def _train(root: Path, options: dict[str, Any], state: dict[str, "Run"]) -> None:
+def _train(root: Path, options: dict[str, Any], state: dict[str, "Run"], resume: bool) -> None:
     recipe, several = _recipe(options), options.pop("seeds")
     quiet.import_tensorflow()
     from training import seeds, train  # noqa: PLC0415 - TensorFlow takes seconds; --help does not wait for it
@@ -136,7 +152,7 @@ def _train(root: Path, options: dict[str, Any], state: dict[str, "Run"]) -> None
     if not several:
         _show(train.train_and_evaluate(made, root, lambda started: state.update(run=started)))
         return
-    repeated, path = seeds.train_each(made, several, root, lambda started: state.update(run=started))
+    repeated, path = seeds.train_each(made, several, root, lambda started: state.update(run=started), resume)
     for seed, accuracy, run in zip(repeated.seeds, repeated.test_accuracy, repeated.runs, strict=True):
         click.echo(f"seed {seed}  {accuracy:.4f}  {root / run}")
     click.echo(f"test accuracy  {repeated}")

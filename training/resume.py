@@ -115,7 +115,8 @@ class KeepState(tf.keras.callbacks.Callback):
         self.keep_best.best, self.keep_best.best_epoch = self.state.best, self.state.best_epoch
         self.metrics.history = {name: list(values) for name, values in self.state.history.items()}
         if not self.model.optimizer.built:
-            self.model.optimizer.build(self.model.trainable_variables)
+            with self.model.distribute_strategy.scope():
+                self.model.optimizer.build(self.model.trainable_variables)
         assign(variables(self.model, self.average), self.state.arrays, self.run)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

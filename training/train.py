@@ -12,7 +12,7 @@ import click
 import numpy as np
 import tensorflow as tf
 
-from training import batches, callbacks, data, models, optimise, recipes, resume, runs, serving
+from training import batches, callbacks, data, hardware, models, optimise, recipes, resume, runs, serving
 from training.dataset import Dataset
 from training.errors import BadDataError, ConfigurationError
 from training.evaluate import Evaluate, accuracy, predict, reference
@@ -32,6 +32,8 @@ class Options:
     validation_fraction: float = 0.1
     visualise_every: int = 0
     stream: bool = False
+    mixed_precision: bool = False
+    replicas: int = 1
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,12 @@ class Parts:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a training begins with."""
+    """What a training begins with; `twin` takes the weights of a model in mixed precision that are saved."""
 
     dataset: Dataset
     parts: Parts
     model: Any
+    twin: Any | None
 
 
 def train_and_evaluate(options: Options, root: Path, started: Started | None = None) -> runs.Run:
@@ -88,15 +91,18 @@ def options_of(run: runs.Run) -> Options:
 
 def prepare(options: Options, root: Path) -> Prepared:
     """Load the data, split it, and build the model with its first weights; streamed images lie in `root`."""
-    models.find_class(options.architecture)  # a mistake in it need not wait for the data
+    models.find_class(options.architecture)  # a mistake in either need not wait for the data
+    strategy = hardware.strategy(options.replicas)
     dataset = data.load(options.data, seed=options.seed, folder=root if options.stream else None)
     _check_shift(options.recipe, dataset)
     parts = split_validation(len(dataset.train), options.validation_fraction, options.seed)
     # Costs LeNet about a fifth of its speed on two cores; without it threads may add up gradients in any order.
     tf.config.experimental.enable_op_determinism()
     tf.keras.utils.set_random_seed(options.seed)
-    model = models.build_model(options.architecture, dataset.image_shape, len(dataset.label_names))
-    return Prepared(dataset, parts, model)
+    kind = (options.architecture, dataset.image_shape, len(dataset.label_names))
+    with strategy.scope(), hardware.precision(options.mixed_precision):
+        model = models.build_model(*kind)
+    return Prepared(dataset, parts, model, models.build_model(*kind) if options.mixed_precision else None)
 
 
 def _to_the_end(
@@ -107,7 +113,7 @@ def _to_the_end(
     if state is not None and state.epoch >= options.recipe.epochs:
         best_epoch = state.best_epoch
     else:
-        best_epoch = fit(prepared.model, options, run, prepared.dataset, prepared.parts, state)
+        best_epoch = fit(prepared, options, run, state)
     finish(run, prepared.dataset, prepared.parts, best_epoch)
     run.state.unlink()
     return run
@@ -133,22 +139,15 @@ def split_validation(count: int, fraction: float, seed: int) -> Parts:
     return Parts(np.sort(order[validation:]), np.sort(order[:validation]))
 
 
-def fit(
-    model: Any, options: Options, run: runs.Run, dataset: Dataset, parts: Parts, state: resume.State | None = None
-) -> int:
-    """Train `model`, keeping the best epoch in the run; returns that epoch, counted from 1."""
-    recipe, classes = options.recipe, len(dataset.label_names)
-    steps = math.ceil(len(parts.fit) / recipe.batch_size)
-    model.compile(
-        optimizer=optimise.optimizer(recipe, model, steps),
-        loss=optimise.loss(recipe),
-        metrics=["accuracy"],
-        jit_compile=False,  # XLA on a CPU took LeNet 2.5 times as long
-    )
+def fit(prepared: Prepared, options: Options, run: runs.Run, state: resume.State | None = None) -> int:
+    """Train the model, keeping the best epoch in the run; returns that epoch, counted from 1."""
+    dataset, parts, model, recipe = prepared.dataset, prepared.parts, prepared.model, options.recipe
+    classes, steps = len(dataset.label_names), math.ceil(len(parts.fit) / recipe.batch_size)
+    _compile(model, recipe, steps)
     first = state.epoch if state else 0
     training = batches.training_batches(dataset.train, parts.fit, recipe, options.seed, first)
     validation = batches.validation_batches(dataset.train, parts.validation)
-    keep_best = callbacks.KeepBest(run)
+    keep_best = callbacks.KeepBest(run, prepared.twin)
     # The progress bar is no result: stdout stays free for what scripts read.
     with contextlib.redirect_stdout(sys.stderr):
         history = model.fit(
@@ -166,6 +165,16 @@ def fit(
             f"the loss is no longer a number in epoch {history.epoch[-1] + 1}: lower --learning-rate"
         )
     return keep_best.best_epoch
+
+
+def _compile(model: Any, recipe: Recipe, steps_per_epoch: int) -> None:
+    with model.distribute_strategy.scope():
+        model.compile(
+            optimizer=optimise.optimizer(recipe, model, steps_per_epoch),
+            loss=optimise.loss(recipe),
+            metrics=["accuracy"],
+            jit_compile=False,  # XLA on a CPU took LeNet 2.5 times as long
+        )
 
 
 def _callbacks(
