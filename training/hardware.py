@@ -26,16 +26,19 @@ def strategy(replicas: int) -> Any:
 
 @contextlib.contextmanager
 def precision(is_mixed: bool) -> Iterator[None]:
-    """Let the models built in this block compute in 16 bits, if `is_mixed`; their weights keep 32.
-
-    Micikevicius et al.: Mixed precision training (ICLR 2018): float16 on a GPU, where Keras scales the loss. A CPU
-    gets bfloat16, which needs no scaling.
-    """
+    """Let the models built in this block compute in 16 bits, if `is_mixed`; their weights keep 32."""
     before = tf.keras.mixed_precision.global_policy()
     if is_mixed:
-        kind = "float16" if tf.config.list_logical_devices("GPU") else "bfloat16"
-        tf.keras.mixed_precision.set_global_policy(f"mixed_{kind}")
+        tf.keras.mixed_precision.set_global_policy(mixed_policy())
     try:
         yield
     finally:
         tf.keras.mixed_precision.set_global_policy(before)
+
+
+def mixed_policy() -> str:
+    """The name of the mixture: float16 on a GPU, where Keras scales the loss, else bfloat16, which needs no scaling.
+
+    Micikevicius et al.: Mixed precision training (ICLR 2018).
+    """
+    return "mixed_float16" if tf.config.list_logical_devices("GPU") else "mixed_bfloat16"

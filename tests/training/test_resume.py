@@ -15,7 +15,7 @@ import pytest
 import tensorflow as tf
 from click.testing import CliRunner
 
-from training import callbacks, resume, runs, train
+from training import callbacks, hardware, resume, runs, train
 from training.__main__ import main
 from training.errors import ConfigurationError
 from training.recipes import Recipe
@@ -87,11 +87,22 @@ def assert_same(one: tuple[npt.NDArray[Any], ...], other: tuple[npt.NDArray[Any]
     assert [a.tobytes() for a in one] == [b.tobytes() for b in other]
 
 
-@pytest.mark.parametrize(("architecture", "recipe"), [("smallcnn", EVERYTHING), ("lenet", SGD)])
+@pytest.mark.parametrize(
+    ("architecture", "recipe", "is_mixed"),
+    [("smallcnn", EVERYTHING, False), ("lenet", SGD, False), ("lenet", EVERYTHING, True)],
+)
 def test_resumed_run_equals_the_uninterrupted_one(
-    architecture: str, recipe: Recipe, bands_npz: Path, tmp_path: Path, ends: Ends
+    architecture: str,
+    recipe: Recipe,
+    is_mixed: bool,
+    bands_npz: Path,
+    tmp_path: Path,
+    ends: Ends,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    options = train.Options(data=str(bands_npz), architecture=architecture, recipe=recipe, seed=5)
+    # As on a GPU: with a loss that is scaled, by a factor that has a past.
+    monkeypatch.setattr(hardware, "mixed_policy", lambda: "mixed_float16")
+    options = train.Options(str(bands_npz), architecture, recipe, seed=5, mixed_precision=is_mixed)
     whole = train.train_and_evaluate(options, tmp_path)
     # The history of the third epoch is written already, its best model and its state are not.
     cut = cut_off(options, tmp_path, lambda patch: cut_off_in(callbacks.KeepBest, "on_epoch_end", 2, patch))
@@ -103,6 +114,8 @@ def test_resumed_run_equals_the_uninterrupted_one(
     assert replace(one, arrays=()) == replace(other, arrays=())
     for path in ("history", "metrics", "reference"):
         assert runs.read_json(getattr(cut, path)) == runs.read_json(getattr(whole, path))
+    scales = [array for array in one.arrays if array.shape == () and array > 1000]
+    assert len(scales) == (1 if is_mixed else 0)
     first, second = (train.load_model(run) for run in (whole, cut))
     assert_same(tuple(first.get_weights()), tuple(second.get_weights()))
     assert not whole.state.exists()
