@@ -61,11 +61,15 @@ def _plain(value: Any) -> Any:
 
 
 class KeepBest(tf.keras.callbacks.Callback):
-    """Saves the model whenever the validation accuracy rises; of equal epochs the first stays."""
+    """Saves the model whenever the validation accuracy rises; of equal epochs the first stays.
 
-    def __init__(self, run: runs.Run) -> None:
+    With a `twin`, the same model in another precision, the twin is saved, with the model's weights.
+    """
+
+    def __init__(self, run: runs.Run, twin: Any | None = None) -> None:
         super().__init__()
         self.run = run
+        self.twin = twin
         self.best_epoch = 0
         self.best = -1.0
 
@@ -75,8 +79,10 @@ class KeepBest(tf.keras.callbacks.Callback):
         if value <= self.best:
             return
         self.best, self.best_epoch = value, epoch + 1
+        if self.twin is not None:
+            self.twin.set_weights(self.model.get_weights())
         with runs.replacing(self.run.best_model) as temporary:
-            self.model.save(temporary)
+            (self.model if self.twin is None else self.twin).save(temporary)
 
 
 class Visualise(tf.keras.callbacks.Callback):

@@ -10,10 +10,11 @@ import shutil
 import subprocess
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,11 @@ class Run:
     def best_model(self) -> Path:
         """The epoch with the best validation accuracy, as Keras reads it."""
         return self.path / "models" / "best.keras"
+
+    @property
+    def state(self) -> Path:
+        """All that is needed to go on after the last finished epoch; gone once the run is complete."""
+        return self.path / "models" / "last.npz"
 
     @property
     def saved_model(self) -> Path:
@@ -110,16 +116,22 @@ def _plain(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.]+", "_", name).strip("_.") or "data"
 
 
-def _make_new(root: Path, name: str) -> Path:
+def _make_new(root: Path, stem: str, suffix: str = "", make: Callable[[Path], None] = Path.mkdir) -> Path:
     attempt = 1
     while True:
-        path = root / (name if attempt == 1 else f"{name}-{attempt}")
+        path = root / f"{stem if attempt == 1 else f'{stem}-{attempt}'}{suffix}"
         try:
-            path.mkdir()
+            make(path)
         except FileExistsError:
             attempt += 1
         else:
             return path
+
+
+def new_file(root: Path, stem: str, suffix: str) -> Path:
+    """An empty file in `root` that was not there before."""
+    with _clear_errors(root):
+        return _make_new(root, stem, suffix, partial(Path.touch, exist_ok=False))
 
 
 def newest(root: Path) -> Run:
