@@ -28,6 +28,8 @@ ONLY_FOR_TRAINING = (
     "mixed_precision",
     "replicas",
     "visualise_every",
+    "measure_every",
+    "calibrate",
 )
 
 
@@ -84,7 +86,11 @@ class SeveralSeeds(click.Command):
 @click.option("--replicas", default=1, type=click.IntRange(min=1),
               help="GPUs that share each batch, or CPU devices where there is no GPU.")  # fmt: skip
 @click.option("--visualise-every", default=0, metavar="N", type=click.IntRange(min=0),
-              help="Draw predictions, confusion and filters after every N epochs; 0 draws none.")  # fmt: skip
+              help="Draw predictions, filters, hardest images and more after every N epochs; 0: none.")  # fmt: skip
+@click.option("--measure-every", default=1, metavar="N", type=click.IntRange(min=1),
+              help="Measure calibration and each class's accuracy after every N epochs.")  # fmt: skip
+@click.option("--calibrate/--no-calibrate", default=True,
+              help="Divide exported logits by what makes confidence right on validation images.")  # fmt: skip
 @click.option("--resume", is_flag=True,
               help="Go on with RUN, by default the newest that was cut off, from its last finished epoch.")  # fmt: skip
 @click.option("--dont-train", is_flag=True, help="Evaluate RUN's saved model, by default the newest complete run's.")
@@ -176,6 +182,7 @@ def _show(run: "Run") -> None:
     click.echo(f"best epoch           {metrics['best_epoch']}")
     for split in ("train", "validation", "test"):
         click.echo(f"{split + ' accuracy':<20} {metrics[split + '_accuracy']:.4f}")
+    click.echo(f"{'calibration error':<20} {metrics['calibration']['ece']['after']:.4f}")
     click.echo(run.path)
 
 
@@ -196,6 +203,7 @@ def _evaluate(path: Path | None, root: Path, source: str | None) -> None:
     evaluation = finish.evaluate_saved(run, source)
     _report(evaluation.get_per_class_accuracy())
     click.echo(f"{'test accuracy':<20} {evaluation.get_accuracy():.4f}")
+    click.echo(f"{'calibration error':<20} {evaluation.get_reliability().ece:.4f}")
     click.echo(run.path)
 
 

@@ -30,6 +30,8 @@ class Options:
     seed: int = 0
     validation_fraction: float = 0.1
     visualise_every: int = 0
+    measure_every: int = 1
+    calibrate: bool = True
     stream: bool = False
     mixed_precision: bool = False
     replicas: int = 1
@@ -113,7 +115,7 @@ def _to_the_end(
         best_epoch = state.best_epoch
     else:
         best_epoch = fit(prepared, options, run, state)
-    finish(run, prepared.dataset, prepared.parts, best_epoch)
+    finish(run, prepared.dataset, prepared.parts, best_epoch, options.calibrate)
     run.state.unlink()
     return run
 
@@ -181,8 +183,8 @@ def _callbacks(
 ) -> list[Any]:
     """In the order they are called: all that looks at an epoch comes after the average, and before the state."""
     average = optimise.Average(options.recipe.ema) if options.recipe.ema else None
-    metrics = callbacks.Metrics(run, dataset)
-    chosen = [metrics, keep_best, tf.keras.callbacks.TerminateOnNaN()]
+    metrics = callbacks.Metrics(run, dataset, options.measure_every)
+    chosen = [metrics, keep_best, callbacks.Summaries(run), tf.keras.callbacks.TerminateOnNaN()]
     if options.visualise_every:
         chosen.append(callbacks.Visualise(run, dataset, options.visualise_every))
     keep_state = resume.KeepState(run, resume.fingerprint(dataset), metrics, keep_best, average, state)

@@ -196,6 +196,7 @@ def test_command_trains_and_prints_the_run_last(bands_npz: Path, bands: Dataset,
     metrics = runs.read_json(run.metrics)
     assert lines[-1] == str(run.path)
     assert f"test accuracy        {metrics['test_accuracy']:.4f}" in lines
+    assert f"calibration error    {metrics['calibration']['ece']['after']:.4f}" in lines
     for name, value in metrics["per_class_accuracy"].items():
         assert f"{name:<6}  {value:.4f}" in lines
     assert "loss" not in done.stdout
@@ -218,13 +219,30 @@ def test_shift_must_leave_something_of_the_image(bands_npz: Path, tmp_path: Path
     assert "a shift of up to 10 pixels leaves nothing of images of 12 x 10" in done.stderr
 
 
+def test_evaluation_is_as_asked_for_and_tensorboard_is_told(bands_npz: Path, tmp_path: Path) -> None:
+    options = ["--epochs", 4, "--measure-every", 2, "--no-calibrate"]
+    done = command("--data", bands_npz, "--runs", tmp_path, *options)
+    assert done.exit_code == 0, done.output
+    run = runs.newest(tmp_path)
+    asked = runs.read_json(run.config)["options"]
+    assert (asked["measure_every"], asked["calibrate"]) == (2, False)
+    assert runs.read_json(run.measurements)["epoch"] == [2, 4]
+    assert runs.read_json(run.metrics)["calibration"]["reason"] == "calibration was switched off"
+    (log,) = run.logs.iterdir()
+    events = map(tf.compat.v1.Event.FromString, tf.data.TFRecordDataset(str(log)).as_numpy_iterator())
+    steps = {(event.step, value.tag) for event in events for value in event.summary.value}
+    assert {step for step, tag in steps if tag == "test_accuracy"} == {1, 2, 3, 4}
+
+
 def test_dont_train_evaluates_the_newest_or_the_named_run(trained: runs.Run, bands_npz: Path) -> None:
     before = sorted((p, p.stat().st_mtime_ns) for p in trained.path.rglob("*"))
-    accuracy = f"test accuracy        {runs.read_json(trained.metrics)['test_accuracy']:.4f}"
+    metrics = runs.read_json(trained.metrics)
+    accuracy = f"test accuracy        {metrics['test_accuracy']:.4f}"
+    error = f"calibration error    {metrics['calibration']['ece']['after']:.4f}"
     for arguments in (["--runs", trained.path.parent], [trained.path], [trained.path, "--data", bands_npz]):
         done = command("--dont-train", *arguments)
         assert done.exit_code == 0, done.output
-        assert done.stdout.splitlines()[-2:] == [accuracy, str(trained.path)]
+        assert done.stdout.splitlines()[-3:] == [accuracy, error, str(trained.path)]
     assert sorted((p, p.stat().st_mtime_ns) for p in trained.path.rglob("*")) == before
 
 
