@@ -7,82 +7,203 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from training import quiet
+from training import quiet, recipes
 
 if TYPE_CHECKING:
     from training.runs import Run
 
 EXIT_INTERRUPTED = 130
-ONLY_FOR_TRAINING = ("architecture", "epochs", "batch_size", "learning_rate", "seed", "visualise_every")
+ARCHITECTURES = ("lenet", "smallcnn", "resnet20")
+"""What `training.models` registers, which takes TensorFlow, and seconds, to ask."""
+OVERRIDES = ("epochs", "batch_size", "learning_rate")
+"""Options that are keys of a recipe; `--set` reaches the others."""
+ONLY_FOR_TRAINING = (
+    "architecture",
+    "recipe",
+    *OVERRIDES,
+    "set",
+    "seed",
+    "seeds",
+    "stream",
+    "mixed_precision",
+    "replicas",
+    "visualise_every",
+    "measure_every",
+    "calibrate",
+)
 
 
-@click.command(context_settings={"show_default": True, "help_option_names": ["-h", "--help"], "max_content_width": 110})
+def _architecture(context: click.Context, option: click.Parameter, value: str) -> str:
+    if value in ARCHITECTURES or ":" in value:
+        return value
+    raise click.BadParameter(f"{value!r} is not one of {', '.join(ARCHITECTURES)}, and no package.module:Class")
+
+
+class SeveralSeeds(click.Command):
+    """A command whose `--seeds` takes all numbers that follow it."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Write `--seeds 0 1 2` as click reads it: `--seeds 0 --seeds 1 --seeds 2`."""
+        words: list[str] = []
+        is_seed = False
+        for word in args:
+            if is_seed and word.isdigit() and words[-1] != "--seeds":
+                words.append("--seeds")
+            words.append(word)
+            is_seed = word == "--seeds" or (is_seed and word.isdigit())
+        return super().parse_args(ctx, words)
+
+
+@click.command(
+    cls=SeveralSeeds,
+    context_settings={"show_default": True, "help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
 @click.option("--data", default="fashion_mnist", metavar="NAME|PATH",
               help="A tfds data set's name, a .npz file with image and label, or a folder of IDX files.")  # fmt: skip
-@click.option("--architecture", default="lenet", type=click.Choice(["lenet", "smallcnn"]), help="The model to train.")
-@click.option("--epochs", default=30, type=click.IntRange(min=1), help="Passes over the training images.")
-@click.option("--batch-size", default=256, type=click.IntRange(min=1), help="Images in one step of the optimiser.")
-@click.option("--learning-rate", default=2e-3, type=click.FloatRange(min=0, min_open=True), help="Adam's step size.")
+@click.option("--architecture", default="lenet", metavar="NAME|CLASS", callback=_architecture,
+              help=f"The model: {', '.join(ARCHITECTURES)}, or your own class, package.module:Class.")  # fmt: skip
+@click.option("--recipe", metavar="NAME|PATH", show_default="the architecture's own, else default",
+              help=f"How to train: {', '.join(recipes.names())}, or a TOML file of yours.")  # fmt: skip
+@click.option(
+    "--epochs", type=click.IntRange(min=1), help="Passes over the training images.", show_default="as in recipe"
+)
+@click.option("--batch-size", type=click.IntRange(min=1), help="Images in one step of the optimiser.",
+              show_default="as in recipe")  # fmt: skip
+@click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), help="The highest of the schedule.",
+              show_default="as in recipe")  # fmt: skip
+@click.option("--set", metavar="KEY=VALUE", multiple=True,
+              help=f"Another value for a key of the recipe; repeatable. Keys: {', '.join(recipes.KEYS)}.")  # fmt: skip
 @click.option("--seed", default=0, type=click.IntRange(0, 2**31 - 1),
               help="Decides weights, order and splits: same seed, same machine, same result.")  # fmt: skip
+@click.option("--seeds", multiple=True, metavar="N...", type=click.IntRange(0, 2**31 - 1),
+              help="One run for each of these seeds, such as 0 1 2; then mean ± sd of the test accuracy.")  # fmt: skip
 @click.option("--runs", "root", default="runs", type=click.Path(file_okay=False, path_type=Path),
               help="Where run directories are made and looked for.")  # fmt: skip
+@click.option("--stream", is_flag=True,
+              help="Keep images in a file under --runs, not in memory: slower, with the same result.")  # fmt: skip
+@click.option("--mixed-precision", is_flag=True,
+              help="Compute in 16 bits where that is safe, for GPUs with tensor cores.")  # fmt: skip
+@click.option("--replicas", default=1, type=click.IntRange(min=1),
+              help="GPUs that share each batch, or CPU devices where there is no GPU.")  # fmt: skip
 @click.option("--visualise-every", default=0, metavar="N", type=click.IntRange(min=0),
-              help="Draw predictions, confusion and filters after every N epochs; 0 draws none.")  # fmt: skip
+              help="Draw predictions, filters, hardest images and more after every N epochs; 0: none.")  # fmt: skip
+@click.option("--measure-every", default=1, metavar="N", type=click.IntRange(min=1),
+              help="Measure calibration and each class's accuracy after every N epochs.")  # fmt: skip
+@click.option("--calibrate/--no-calibrate", default=True,
+              help="Divide exported logits by what makes confidence right on validation images.")  # fmt: skip
+@click.option("--resume", is_flag=True,
+              help="Go on with RUN, by default the newest that was cut off, from its last finished epoch.")  # fmt: skip
 @click.option("--dont-train", is_flag=True, help="Evaluate RUN's saved model, by default the newest complete run's.")
 @click.argument("run", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.pass_context
-def main(context: click.Context, /, run: Path | None, root: Path, dont_train: bool, **options: Any) -> None:
-    """Train a classifier and evaluate it; the last line of output is the run's directory.
+def main(
+    context: click.Context, /, run: Path | None, root: Path, resume: bool, dont_train: bool, **options: Any
+) -> None:
+    """Train a classifier and evaluate it; the last line of output is the run's directory, with --seeds the summary.
 
-    With --dont-train nothing is written: the saved model of RUN (a run directory) is evaluated on the run's own test
-    images, or on those of --data.
+    With --resume a run (a directory) that was cut off is completed, with the weights it would have had without that;
+    together with --seeds and the options of then, only what is missing is trained.
+    With --dont-train nothing is written: the saved model of RUN is evaluated on the run's own test images, or on
+    those of --data.
     """
-    _check(context, run, dont_train)
+    _check(context, run)
     state: dict[str, Run] = {}
     try:
         if dont_train:
             data_given = context.get_parameter_source("data") != ParameterSource.DEFAULT
             _evaluate(run, root, options["data"] if data_given else None)
+        elif resume and not options["seeds"]:
+            _go_on(run, root, state)
         else:
-            _train(root, options, state)
+            _train(root, options, state, resume)
     except KeyboardInterrupt:
         click.echo(_interrupted(state.get("run")), err=True)
         sys.exit(EXIT_INTERRUPTED)
 
 
-def _check(context: click.Context, run: Path | None, dont_train: bool) -> None:
-    if not dont_train:
+def _check(context: click.Context, run: Path | None) -> None:
+    """Refuse options that contradict one another."""
+    given = {n for n in context.params if context.get_parameter_source(n) != ParameterSource.DEFAULT}
+    mode = next((name for name in ("dont_train", "resume") if name in given), None)
+    if mode is None or (mode == "resume" and "seeds" in given):
         if run is not None:
-            raise click.UsageError("RUN is only for --dont-train; a training always makes a new run")
+            raise click.UsageError("RUN is only for --resume and --dont-train; a training always makes a new run")
+        _check_seeds(given, context.params["seeds"])
         return
-    given = [n for n in ONLY_FOR_TRAINING if context.get_parameter_source(n) != ParameterSource.DEFAULT]
-    if given:
-        words = ", ".join("--" + name.replace("_", "-") for name in given)
-        raise click.UsageError(f"--dont-train contradicts {words}: a saved model is evaluated as it is")
+    refused = [*ONLY_FOR_TRAINING, *(("data",) if mode == "resume" else ("resume",))]
+    words = ", ".join(_spelt(name) for name in refused if name in given)
+    if words:
+        why = "a run goes on as it was begun" if mode == "resume" else "a saved model is evaluated as it is"
+        raise click.UsageError(f"{_spelt(mode)} contradicts {words}: {why}")
 
 
-def _train(root: Path, options: dict[str, Any], state: dict[str, "Run"]) -> None:
+def _check_seeds(given: set[str], seeds: tuple[int, ...]) -> None:
+    if {"seed", "seeds"} <= given:
+        raise click.UsageError("--seeds contradicts --seed")
+    twice = next((seed for seed in seeds if seeds.count(seed) > 1), None)
+    if twice is not None:
+        raise click.UsageError(f"--seeds: {twice} comes twice")
+
+
+def _spelt(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _train(root: Path, options: dict[str, Any], state: dict[str, "Run"], resume: bool) -> None:
+    recipe, several = _recipe(options), options.pop("seeds")
     quiet.import_tensorflow()
-    from training import runs, train  # noqa: PLC0415 - TensorFlow takes seconds; --help does not wait for it
+    from training import seeds, train  # noqa: PLC0415 - TensorFlow takes seconds; --help does not wait for it
 
-    run = train.train_and_evaluate(train.Options(**options), root, lambda started: state.update(run=started))
+    made = train.Options(recipe=recipe, **options)
+    if not several:
+        _show(train.train_and_evaluate(made, root, lambda started: state.update(run=started)))
+        return
+    repeated, path = seeds.train_each(made, several, root, lambda started: state.update(run=started), resume)
+    for seed, accuracy, run in zip(repeated.seeds, repeated.test_accuracy, repeated.runs, strict=True):
+        click.echo(f"seed {seed}  {accuracy:.4f}  {root / run}")
+    click.echo(f"test accuracy  {repeated}")
+    click.echo(path)
+
+
+def _go_on(path: Path | None, root: Path, state: dict[str, "Run"]) -> None:
+    quiet.import_tensorflow()
+    from training import resume, runs, train  # noqa: PLC0415
+
+    run = runs.Run(path) if path else resume.newest(root)
+    click.echo(f"Going on with {run.path} ...", err=True)
+    _show(train.go_on(run, lambda started: state.update(run=started)))
+
+
+def _show(run: "Run") -> None:
+    from training import runs  # noqa: PLC0415
+
     metrics = runs.read_json(run.metrics)
     _report(metrics["per_class_accuracy"])
     click.echo(f"best epoch           {metrics['best_epoch']}")
     for split in ("train", "validation", "test"):
         click.echo(f"{split + ' accuracy':<20} {metrics[split + '_accuracy']:.4f}")
+    click.echo(f"{'calibration error':<20} {metrics['calibration']['ece']['after']:.4f}")
     click.echo(run.path)
+
+
+def _recipe(options: dict[str, Any]) -> recipes.Recipe:
+    """The recipe that `options` name, with theirs in place of its own; they are taken out of `options`."""
+    name = options.pop("recipe") or recipes.of_architecture(options["architecture"])
+    overrides = {key: options.pop(key) for key in OVERRIDES}
+    chosen = {key: value for key, value in overrides.items() if value is not None}
+    return recipes.load(name, recipes.parsed(options.pop("set")) | chosen)
 
 
 def _evaluate(path: Path | None, root: Path, source: str | None) -> None:
     quiet.import_tensorflow()
-    from training import runs, train  # noqa: PLC0415
+    from training import finish, models, runs  # noqa: PLC0415
 
     run = runs.opened(path) if path else runs.newest(root)
-    evaluation = train.evaluate_saved(run, source)
+    models.find_class(runs.read_json(run.config)["architecture"])
+    evaluation = finish.evaluate_saved(run, source)
     _report(evaluation.get_per_class_accuracy())
     click.echo(f"{'test accuracy':<20} {evaluation.get_accuracy():.4f}")
+    click.echo(f"{'calibration error':<20} {evaluation.get_reliability().ece:.4f}")
     click.echo(run.path)
 
 
@@ -97,7 +218,9 @@ def _report(accuracies: dict[str, float | None]) -> None:
 def _interrupted(run: "Run | None") -> str:
     if run is None:
         return "Interrupted before the first epoch; no run was made."
-    return f"Interrupted; history and best model of the finished epochs stay in {run.path}, which is not complete."
+    if not run.state.is_file():
+        return f"Interrupted; {run.path} has not finished an epoch."
+    return f"Interrupted; go on from the last finished epoch with `python -m training --resume {run.path}`."
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Load a classification data set: any tfds name, a `.npz` file, or a folder of IDX files."""
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from training import debian, idx
+from training import debian, idx, store
 from training.dataset import Dataset, Split, checked_dataset, checked_split
 from training.errors import BadDataError
 
@@ -16,21 +17,21 @@ TEST_FRACTION = 0.2
 FASHION_MNIST = "fashion_mnist"
 
 
-def load(source: str, seed: int = 0, data_dir: str | None = None) -> Dataset:
+def load(source: str, seed: int = 0, data_dir: str | None = None, folder: Path | None = None) -> Dataset:
     """Load `source`: a path if one is there or it looks like one, otherwise a tfds name.
 
     `seed` splits a `.npz` that has no test images; `data_dir` is tfds's, by default $TFDS_DATA_DIR or
-    ~/tensorflow_datasets.
+    ~/tensorflow_datasets. With a `folder` the images are streamed from a file in it, for data sets larger than memory.
     Raises: BadDataError, in one sentence, for everything that is wrong with the data.
     """
     path = Path(source).expanduser()
     is_folder = path.is_dir() and ("/" in source or idx.holds_idx(path))
     if path.is_file() or is_folder or path.suffix in (".npz", ".gz") or source.startswith((".", "/", "~")):
-        return load_data_from_file(path, seed)
-    return load_tf_data(source, data_dir)
+        return load_data_from_file(path, seed, folder)
+    return load_tf_data(source, data_dir, folder)
 
 
-def load_tf_data(name: str, data_dir: str | None = None) -> Dataset:
+def load_tf_data(name: str, data_dir: str | None = None, folder: Path | None = None) -> Dataset:
     """Load the tfds data set `name`: prepared data, else tfds's download, else Debian's package for Fashion-MNIST.
 
     Whatever way it came, it is then on disk as a prepared tfds data set.
@@ -42,7 +43,7 @@ def load_tf_data(name: str, data_dir: str | None = None) -> Dataset:
     if not builder.is_prepared():
         _obtain(builder)
         builder = prepared.open_builder(name, data_dir)
-    return prepared.read(builder)
+    return prepared.read(builder, folder)
 
 
 def _obtain(builder: Any) -> None:
@@ -72,36 +73,41 @@ def _obtain_from_debian(builder: Any, download_error: str) -> None:
     prepared.write(builder, train, test)
 
 
-def load_data_from_file(path: Path, seed: int = 0) -> Dataset:
+def load_data_from_file(path: Path, seed: int = 0, folder: Path | None = None) -> Dataset:
     """Load a `.npz` file or a folder of IDX files (MNIST's four names, plain or .gz).
 
     A `.npz` holds `image` (uint8) and `label` (integers), maybe `label_names`, maybe `image_test` and `label_test`;
-    without those two a fifth of the images, chosen by `seed`, becomes the test split.
+    without those two a fifth of the images, chosen by `seed`, becomes the test split. Streamed from `folder`, a `.npz`
+    is never in memory as a whole; IDX files are, once.
     Raises: BadDataError, saying what was found and what is expected.
     """
     if path.is_dir():
         train, test = idx.read_folder(path)
+        if folder is not None:
+            train, test = (store.taken(split, np.arange(len(split)), folder) for split in (train, test))
         return checked_dataset(path.resolve().name, train, test)
     if not path.exists():
         raise BadDataError(f"{path} does not exist")
-    return _dataset_of(path, _read_npz(path), seed)
+    return _dataset_of(path, _read_npz(path, folder), seed, folder)
 
 
-def _read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
+def _read_npz(path: Path, folder: Path | None) -> dict[str, npt.NDArray[Any]]:
     if not zipfile.is_zipfile(path):
         raise BadDataError(f"{path} is no .npz file (a zip of NumPy arrays), or a truncated one")
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
+            if folder is None:
+                return {key: file[key] for key in file.files}
+            return {key: store.read_member(file, key, folder) for key in file.files}
     except ValueError as error:
         if "allow_pickle" in str(error):
             raise BadDataError(f"{path} holds pickled Python objects, which are never loaded: {error}") from None
         raise BadDataError(f"{path} is damaged: {error}") from None
-    except (OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise BadDataError(f"{path} is damaged: {error}") from None
 
 
-def _dataset_of(path: Path, arrays: dict[str, npt.NDArray[Any]], seed: int) -> Dataset:
+def _dataset_of(path: Path, arrays: dict[str, npt.NDArray[Any]], seed: int, folder: Path | None) -> Dataset:
     missing = [key for key in ("image", "label") if key not in arrays]
     if missing:
         found = ", ".join(arrays) or "nothing"
@@ -112,17 +118,18 @@ def _dataset_of(path: Path, arrays: dict[str, npt.NDArray[Any]], seed: int) -> D
     if "image_test" in arrays:
         test = checked_split(f"{path} (test)", arrays["image_test"], arrays["label_test"])
     else:
-        train, test = split_test(str(path), train, seed)
+        train, test = split_test(str(path), train, seed, folder)
     return checked_dataset(path.stem, train, test, _label_names(path, arrays.get("label_names")))
 
 
-def split_test(what: str, examples: Split, seed: int) -> tuple[Split, Split]:
+def split_test(what: str, examples: Split, seed: int, folder: Path | None = None) -> tuple[Split, Split]:
     """Split a fifth off for testing, by a seeded permutation; both parts keep the order of `examples`."""
     count = round(len(examples) * TEST_FRACTION)
     if count == 0:
         raise BadDataError(f"{what}: {len(examples)} images are too few to split some off for testing")
     order = np.random.default_rng(seed).permutation(len(examples))
-    return examples.take(np.sort(order[count:])), examples.take(np.sort(order[:count]))
+    rest, chosen = np.sort(order[count:]), np.sort(order[:count])
+    return store.taken(examples, rest, folder), store.taken(examples, chosen, folder)
 
 
 def _label_names(path: Path, names: npt.NDArray[Any] | None) -> list[str] | None:

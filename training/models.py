@@ -1,10 +1,16 @@
 """The models, one class each, and the registry that `--architecture` chooses from.
 
-Every model takes raw uint8 pixels (N, H, W, C), scales them itself, and returns logits (N, classes).
+Every model takes raw uint8 pixels (N, H, W, C), scales them itself, and returns logits (N, classes). A new one is a
+class below and a line in `ARCHITECTURES`, or a class of the user's own, named as `package.module:Class`.
 """
 
+import importlib
+import inspect
+import sys
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from training.errors import ConfigurationError
@@ -25,7 +31,7 @@ class Classifier(tf.keras.Model):
         """Logits (N, classes), float32, for images (N, H, W, C) of raw pixels."""
         x = self.scale(images)
         for step in self.steps:
-            x = step(x, training=training) if isinstance(step, layers.Dropout | layers.BatchNormalization) else step(x)
+            x = step(x)  # Keras hands `training` on to every layer inside this call
         return self.logits(x)
 
     def probabilities(self, images: Any) -> Any:
@@ -103,16 +109,154 @@ def _convolution(name: str, convolution: Any) -> list[Any]:
     return [convolution, layers.BatchNormalization(momentum=0.9, name=f"norm{name}"), layers.ReLU(name=f"relu{name}")]
 
 
-ARCHITECTURES: dict[str, type[Classifier]] = {"lenet": LeNet, "smallcnn": SmallCNN}
+@tf.keras.utils.register_keras_serializable(package="training")
+class ResNet20(Classifier):
+    """ResNet-20 with 269,722 trained parameters on 32x32x3 and ten classes.
+
+    He, Zhang, Ren and Sun: Deep residual learning for image recognition (CVPR 2016), section 4.2.
+    Three stages of three blocks with 16, 32 and 64 maps; the first block of a later stage halves height and width.
+    """
+
+    def make_steps(self, image_shape: tuple[int, ...]) -> list[Any]:
+        """A convolution, nine residual blocks, and the mean over the image."""
+        steps = _convolution("1", _residual_convolution(16, 1, "conv1"))
+        for stage, filters in enumerate((16, 32, 64), start=1):
+            strides = (1 if stage == 1 else 2, 1, 1)
+            steps += [
+                Residual(filters, s, name=f"block{stage}{letter}") for letter, s in zip("abc", strides, strict=True)
+            ]
+        return [*steps, layers.GlobalAveragePooling2D(name="mean")]
 
 
-def build_model(architecture: str, image_shape: tuple[int, int, int], classes: int) -> Classifier:
+@tf.keras.utils.register_keras_serializable(package="training")
+class Residual(tf.keras.layers.Layer):
+    """A basic block: two 3x3 convolutions, to whose result their input is added before the last ReLU.
+
+    Where the shape changes, the shortcut is the paper's option A, as in its own ResNet-20: every second pixel, and
+    zeros for the new maps. It has no parameters, and becomes a Slice and a Pad in ONNX.
+    """
+
+    def __init__(self, filters: int, stride: int = 1, **options: Any) -> None:
+        super().__init__(**options)
+        self.filters = filters
+        self.stride = stride
+        # TensorFlow's own padding of a strided convolution looks at other pixels than the shortcut keeps.
+        before = [layers.ZeroPadding2D(1, name="pad")] if stride > 1 else []
+        norms = [layers.BatchNormalization(momentum=0.9, name=f"norm{n}") for n in (1, 2)]
+        convolutions = [_residual_convolution(filters, s, f"conv{n}") for n, s in ((1, stride), (2, 1))]
+        relu = layers.ReLU(name="relu1")
+        self.steps = [*before, convolutions[0], norms[0], relu, convolutions[1], norms[1]]
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Create the weights for maps of `input_shape`, (None, H, W, C)."""
+        shape = input_shape
+        for step in self.steps:
+            step.build(shape)
+            shape = step.compute_output_shape(shape)
+        self.built = True
+
+    def call(self, maps: Any, training: bool = False) -> Any:
+        """Maps (N, ceil(H / stride), ceil(W / stride), filters) for maps (N, H, W, C)."""
+        x = maps
+        for step in self.steps:
+            x = step(x)
+        new = self.filters - maps.shape[-1]
+        kept = maps[:, :: self.stride, :: self.stride] if self.stride > 1 else maps
+        return tf.nn.relu(x + (tf.pad(kept, [[0, 0], [0, 0], [0, 0], [new // 2, new - new // 2]]) if new else kept))
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """The shape that `call` returns."""
+        batch, height, width, _ = input_shape
+        return (batch, *(None if n is None else -(-n // self.stride) for n in (height, width)), self.filters)
+
+    def get_config(self) -> dict[str, Any]:
+        """What `.keras` files keep besides the weights."""
+        return {**super().get_config(), "filters": self.filters, "stride": self.stride}
+
+
+def _residual_convolution(filters: int, stride: int, name: str) -> Any:
+    """As in the paper: without a bias, which the normalisation brings, and started for ReLUs (He et al., ICCV 2015)."""
+    padding = "same" if stride == 1 else "valid"
+    return layers.Conv2D(filters, 3, stride, padding=padding, use_bias=False, kernel_initializer="he_normal", name=name)
+
+
+ARCHITECTURES: dict[str, type[Classifier]] = {"lenet": LeNet, "smallcnn": SmallCNN, "resnet20": ResNet20}
+
+
+def build_model(architecture: str, image_shape: tuple[int, int, int], classes: int) -> Any:
     """A new model with its weights created, ready for raw images of `image_shape`.
 
-    Raises: ConfigurationError for a name that is not in `ARCHITECTURES`.
+    Raises: ConfigurationError for a name that is not in `ARCHITECTURES`, and for a class that cannot serve as a model.
     """
-    if architecture not in ARCHITECTURES:
-        raise ConfigurationError(f"unknown architecture {architecture!r}; known are {', '.join(ARCHITECTURES)}")
-    model = ARCHITECTURES[architecture](classes, name=architecture)
-    model.build((None, *image_shape))
+    found = find_class(architecture)
+    if architecture in ARCHITECTURES:
+        model = found(classes, name=architecture)
+        model.build((None, *image_shape))
+        return model
+    try:
+        model = found(classes)
+        if isinstance(model, Classifier):
+            model.build((None, *image_shape))
+        answer = model(np.zeros((2, *image_shape), np.uint8))
+    except Exception as error:  # whatever the user's class raises
+        raise ConfigurationError(
+            f"{architecture} cannot be built as {found.__name__}({classes}) and called with uint8 images "
+            f"(2, {', '.join(map(str, image_shape))}): {_reason(error)}"
+        ) from error
+    if getattr(answer, "shape", None) != (2, classes):
+        raise ConfigurationError(
+            f"{architecture} answers 2 images of {classes} classes with shape {getattr(answer, 'shape', None)}; "
+            f"expected logits (2, {classes})"
+        )
     return model
+
+
+def find_class(architecture: str) -> Any:
+    """The class of a registered name, or `package.module:Class` imported from the working directory or the environment.
+
+    Keras can then load what was saved of it.
+    Raises: ConfigurationError, saying what is unknown or what the class lacks.
+    """
+    if architecture in ARCHITECTURES:
+        return ARCHITECTURES[architecture]
+    module_name, _, class_name = architecture.partition(":")
+    if not module_name or not class_name:
+        raise ConfigurationError(
+            f"unknown architecture {architecture!r}; known are {', '.join(ARCHITECTURES)}, and a class of your own as "
+            "package.module:Class"
+        )
+    found = getattr(_import(module_name), class_name, None)
+    lacks = _what_lacks(found)
+    if lacks:
+        raise ConfigurationError(f"{architecture} cannot be trained: {lacks}; extend training.models.Classifier")
+    if tf.keras.utils.get_registered_name(found) == class_name:
+        tf.keras.utils.register_keras_serializable(package=module_name)(found)
+    return found
+
+
+def _import(module: str) -> Any:
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    importlib.invalidate_caches()
+    try:
+        return importlib.import_module(module)
+    except Exception as error:  # whatever the user's module raises
+        raise ConfigurationError(f"cannot import {module} from {here}: {_reason(error)}") from error
+
+
+def _what_lacks(found: Any) -> str | None:
+    if not inspect.isclass(found):
+        return "there is no such class in its module"
+    if not issubclass(found, tf.keras.Model):
+        return "it does not extend tf.keras.Model"
+    if not callable(getattr(found, "probabilities", None)):
+        return "it lacks probabilities(images), which gives (N, classes) for raw uint8 images (N, H, W, C)"
+    if getattr(found, "get_config", None) is tf.keras.Model.get_config:
+        return "it lacks get_config(), by which Keras saves it, with classes among what it returns"
+    return None
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

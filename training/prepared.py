@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from training import store
 from training.dataset import Dataset, Split, checked_dataset, checked_split
 from training.errors import BadDataError
 
@@ -161,32 +162,54 @@ def _writer(builder: Any, splits: dict[str, Split]) -> Any:
     return writer(data_dir=builder.data_dir_root)
 
 
-def read(builder: Any) -> Dataset:
-    """Read the train and test splits of a prepared data set into memory, in the order of its files.
+def read(builder: Any, folder: Path | None = None) -> Dataset:
+    """Read the train and test splits of a prepared data set, in the order of its files; images into `folder` if given.
 
     Raises: BadDataError for images of different sizes, other dtypes than uint8, or damaged files.
     """
     click.echo(f"Loading {builder.name} ...", err=True)
     label = builder.info.features["label"]
     names = label.names if isinstance(label, tfds.features.ClassLabel) else None
-    return checked_dataset(builder.name, _read_split(builder, "train"), _read_split(builder, "test"), names)
+    train, test = (_read_split(builder, split, folder) for split in ("train", "test"))
+    return checked_dataset(builder.name, train, test, names)
 
 
-def _read_split(builder: Any, split: str) -> Split:
+def _read_split(builder: Any, split: str, folder: Path | None) -> Split:
     decoders = tfds.decode.PartialDecoding({"image": True, "label": True})
     try:
         examples = builder.as_dataset(split=split, decoders=decoders, shuffle_files=False)
         # tfds's own batch_size pads images of different sizes with black, in silence.
-        batches = examples.batch(READ_BATCH).as_numpy_iterator()
-        parts = [(b["image"], b["label"]) for b in batches]
+        parts = examples.batch(READ_BATCH).as_numpy_iterator()
+        return _gathered(builder, split, parts, folder)
     except tf.errors.InvalidArgumentError as error:
         if "different shapes" not in str(error):
             raise _damaged(builder, error) from error
-        raise BadDataError(f"{builder.name}: its images have different sizes; all must have one size") from None
+        raise _of_different_sizes(builder) from None
     except (tf.errors.OpError, OSError, ValueError, AssertionError) as error:
         raise _damaged(builder, error) from error
-    images, labels = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return checked_split(f"{builder.name} {split}", images, labels)
+
+
+def _gathered(builder: Any, split: str, parts: Iterator[dict[str, Any]], folder: Path | None) -> Split:
+    count, done, labels = builder.info.splits[split].num_examples, 0, []
+    images: Any = None
+    for part in parts:
+        found = checked_split(f"{builder.name} {split}", part["image"], part["label"])
+        if images is None:
+            images = store.empty((count, *found.images.shape[1:]), folder)
+        if images.shape[1:] != found.images.shape[1:]:
+            raise _of_different_sizes(builder)
+        images[done : done + len(found)] = found.images
+        labels.append(found.labels)
+        done += len(found)
+    if done != count:
+        raise ValueError(f"{split} holds {done} examples instead of {count}")
+    if not count:
+        raise BadDataError(f"{builder.name} {split}: there are no images")
+    return Split(images, np.concatenate(labels))
+
+
+def _of_different_sizes(builder: Any) -> BadDataError:
+    return BadDataError(f"{builder.name}: its images have different sizes; all must have one size")
 
 
 def _damaged(builder: Any, error: Exception) -> BadDataError:

@@ -56,6 +56,11 @@ class Run:
         return self.path / "models" / "best.keras"
 
     @property
+    def state(self) -> Path:
+        """All that is needed to go on after the last finished epoch; gone once the run is complete."""
+        return self.path / "models" / "last.npz"
+
+    @property
     def saved_model(self) -> Path:
         """The same epoch as a SavedModel whose signature takes raw bytes."""
         return self.path / "models" / "saved_model"
@@ -66,6 +71,16 @@ class Run:
         return self.path / "history" / "history.json"
 
     @property
+    def measurements(self) -> Path:
+        """What `training.measure` registers, one list per metric, for the epochs of the list `epoch`."""
+        return self.path / "history" / "measurements.json"
+
+    @property
+    def logs(self) -> Path:
+        """Where TensorBoard looks: `tensorboard --logdir RUN/logs`."""
+        return self.path / "logs"
+
+    @property
     def figures(self) -> Path:
         """Where the plots go."""
         return self.path / "figures"
@@ -73,6 +88,11 @@ class Run:
     def predictions(self, split: str) -> Path:
         """Images, labels and probabilities of `split`, train or test."""
         return self.path / "predictions" / f"{split}.npz"
+
+    @property
+    def hardest(self) -> Path:
+        """The test images with the highest loss: index, label, predicted class, its probability, and the loss."""
+        return self.path / "predictions" / "hardest.json"
 
     @property
     def complete(self) -> bool:

@@ -4,18 +4,20 @@ import contextlib
 import math
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 import tensorflow as tf
 
-from training import callbacks, data, models, runs, serving
-from training.dataset import Dataset, Split
+from training import batches, callbacks, data, hardware, models, optimise, recipes, resume, runs
+from training.dataset import Dataset
 from training.errors import BadDataError, ConfigurationError
-from training.evaluate import Evaluate, accuracy, predict, reference
+from training.finish import finish
+from training.recipes import Recipe
+
+Started = Callable[[runs.Run], None]
 
 
 @dataclass(frozen=True)
@@ -24,12 +26,15 @@ class Options:
 
     data: str = "fashion_mnist"
     architecture: str = "lenet"
-    epochs: int = 30
-    batch_size: int = 256
-    learning_rate: float = 2e-3
+    recipe: Recipe = field(default_factory=Recipe)
     seed: int = 0
     validation_fraction: float = 0.1
     visualise_every: int = 0
+    measure_every: int = 1
+    calibrate: bool = True
+    stream: bool = False
+    mixed_precision: bool = False
+    replicas: int = 1
 
 
 @dataclass(frozen=True)
@@ -40,24 +45,87 @@ class Parts:
     validation: np.ndarray[Any, np.dtype[np.int64]]
 
 
-def train_and_evaluate(options: Options, root: Path, started: Callable[[runs.Run], None] | None = None) -> runs.Run:
+@dataclass(frozen=True)
+class Prepared:
+    """What a training begins with; `twin` takes the weights of a model in mixed precision that are saved."""
+
+    dataset: Dataset
+    parts: Parts
+    model: Any
+    twin: Any | None
+
+
+def train_and_evaluate(options: Options, root: Path, started: Started | None = None) -> runs.Run:
     """Train as `options` say and leave a complete run directory under `root`.
 
     `started` is told the run as soon as its directory is there. Same options, same machine: same weights.
     """
-    dataset = data.load(options.data, seed=options.seed)
+    prepared = prepare(options, root)
+    run = runs.create(root, options.architecture, prepared.dataset.name)
+    runs.write_json(run.config, runs.describe(options.architecture, asdict(options), prepared.dataset))
+    return _to_the_end(options, run, prepared, None, started)
+
+
+def go_on(run: runs.Run, started: Started | None = None) -> runs.Run:
+    """Complete a run that was cut off, from its last finished epoch, with the weights it would have had without that.
+
+    Raises: ConfigurationError when it is complete, has finished no epoch, is damaged, or its data has changed.
+    """
+    state, options = resume.read(run), options_of(run)
+    prepared = prepare(options, run.path.parent)
+    if resume.fingerprint(prepared.dataset) != state.data:
+        raise ConfigurationError(f"{options.data} is no longer what {run.path} was begun with")
+    return _to_the_end(options, run, prepared, state, started)
+
+
+def options_of(run: runs.Run) -> Options:
+    """What `run` was asked to do.
+
+    Raises: ConfigurationError when its `config.json` is missing, damaged, or of another version of this package.
+    """
+    try:
+        options = dict(runs.read_json(run.config)["options"])
+        return Options(**options | {"recipe": recipes.made(options["recipe"], str(run.config))})
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigurationError(f"{run.config} holds no options of this version of the package: {error}") from None
+
+
+def prepare(options: Options, root: Path) -> Prepared:
+    """Load the data, split it, and build the model with its first weights; streamed images lie in `root`."""
+    models.find_class(options.architecture)  # a mistake in either need not wait for the data
+    strategy = hardware.strategy(options.replicas)
+    dataset = data.load(options.data, seed=options.seed, folder=root if options.stream else None)
+    _check_shift(options.recipe, dataset)
     parts = split_validation(len(dataset.train), options.validation_fraction, options.seed)
     # Costs LeNet about a fifth of its speed on two cores; without it threads may add up gradients in any order.
     tf.config.experimental.enable_op_determinism()
     tf.keras.utils.set_random_seed(options.seed)
-    model = models.build_model(options.architecture, dataset.image_shape, len(dataset.label_names))
-    run = runs.create(root, options.architecture, dataset.name)
-    runs.write_json(run.config, runs.describe(options.architecture, asdict(options), dataset))
+    kind = (options.architecture, dataset.image_shape, len(dataset.label_names))
+    with strategy.scope(), hardware.precision(options.mixed_precision):
+        model = models.build_model(*kind)
+    return Prepared(dataset, parts, model, models.build_model(*kind) if options.mixed_precision else None)
+
+
+def _to_the_end(
+    options: Options, run: runs.Run, prepared: Prepared, state: resume.State | None, started: Started | None
+) -> runs.Run:
     if started is not None:
         started(run)
-    best_epoch = fit(model, options, run, dataset, parts)
-    finish(run, dataset, parts, best_epoch)
+    if state is not None and state.epoch >= options.recipe.epochs:
+        best_epoch = state.best_epoch
+    else:
+        best_epoch = fit(prepared, options, run, state)
+    finish(run, prepared.dataset, prepared.parts, best_epoch, options.calibrate)
+    run.state.unlink()
     return run
+
+
+def _check_shift(recipe: Recipe, dataset: Dataset) -> None:
+    if recipe.shift >= min(dataset.image_shape[:2]):
+        raise ConfigurationError(
+            f"a shift of up to {recipe.shift} pixels leaves nothing of images of {dataset.image_shape[0]} x "
+            f"{dataset.image_shape[1]}: lower it, with --set shift=0 to none"
+        )
 
 
 def split_validation(count: int, fraction: float, seed: int) -> Parts:
@@ -72,111 +140,52 @@ def split_validation(count: int, fraction: float, seed: int) -> Parts:
     return Parts(np.sort(order[validation:]), np.sort(order[:validation]))
 
 
-def batches(split: Split, options: Options) -> Any:
-    """Every epoch's batches one after another; an epoch's order depends on the seed and its number alone."""
-    images, labels = tf.constant(split.images), tf.constant(split.labels)
-
-    def epoch_batches(epoch: Any) -> Any:
-        order = tf.random.experimental.stateless_shuffle(tf.range(len(split)), seed=[options.seed, epoch])
-        indices = tf.data.Dataset.from_tensor_slices(order).batch(options.batch_size)
-        return indices.map(lambda i: (tf.gather(images, i), tf.gather(labels, i)))
-
-    epochs = tf.data.Dataset.range(options.epochs, output_type=tf.int32)
-    return epochs.flat_map(epoch_batches).prefetch(2)
-
-
-def fit(model: Any, options: Options, run: runs.Run, dataset: Dataset, parts: Parts) -> int:
-    """Train `model`, keeping the best epoch in the run; returns that epoch, counted from 1."""
-    model.compile(
-        optimizer=tf.keras.optimizers.Adam(options.learning_rate),
-        loss=tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-        jit_compile=False,  # XLA on a CPU took LeNet 2.5 times as long
-    )
-    validation = dataset.train.take(parts.validation)
-    keep_best = callbacks.KeepBest(run)
+def fit(prepared: Prepared, options: Options, run: runs.Run, state: resume.State | None = None) -> int:
+    """Train the model, keeping the best epoch in the run; returns that epoch, counted from 1."""
+    dataset, parts, model, recipe = prepared.dataset, prepared.parts, prepared.model, options.recipe
+    classes, steps = len(dataset.label_names), math.ceil(len(parts.fit) / recipe.batch_size)
+    _compile(model, recipe, steps)
+    first = state.epoch if state else 0
+    training = batches.training_batches(dataset.train, parts.fit, recipe, options.seed, first)
+    validation = batches.validation_batches(dataset.train, parts.validation)
+    keep_best = callbacks.KeepBest(run, prepared.twin)
     # The progress bar is no result: stdout stays free for what scripts read.
     with contextlib.redirect_stdout(sys.stderr):
         history = model.fit(
-            batches(dataset.train.take(parts.fit), options),
-            epochs=options.epochs,
-            steps_per_epoch=math.ceil(len(parts.fit) / options.batch_size),
-            validation_data=(validation.images, validation.labels),
-            validation_batch_size=1000,
+            batches.with_one_hot_labels(training, classes),
+            initial_epoch=first,
+            epochs=recipe.epochs,
+            steps_per_epoch=steps,
+            validation_data=batches.with_one_hot_labels(validation, classes),
             shuffle=False,
             verbose=1 if sys.stderr.isatty() else 2,
-            callbacks=_callbacks(options, run, dataset, keep_best),
+            callbacks=_callbacks(options, run, dataset, keep_best, state),
         )
     if not np.isfinite(history.history["loss"][-1]):
-        raise ConfigurationError(f"the loss is no longer a number in epoch {len(history.epoch)}: lower --learning-rate")
+        raise ConfigurationError(
+            f"the loss is no longer a number in epoch {history.epoch[-1] + 1}: lower --learning-rate"
+        )
     return keep_best.best_epoch
 
 
-def _callbacks(options: Options, run: runs.Run, dataset: Dataset, keep_best: callbacks.KeepBest) -> list[Any]:
-    chosen = [callbacks.Metrics(run, dataset), keep_best, tf.keras.callbacks.TerminateOnNaN()]
+def _compile(model: Any, recipe: Recipe, steps_per_epoch: int) -> None:
+    with model.distribute_strategy.scope():
+        model.compile(
+            optimizer=optimise.optimizer(recipe, model, steps_per_epoch),
+            loss=optimise.loss(recipe),
+            metrics=["accuracy"],
+            jit_compile=False,  # XLA on a CPU took LeNet 2.5 times as long
+        )
+
+
+def _callbacks(
+    options: Options, run: runs.Run, dataset: Dataset, keep_best: callbacks.KeepBest, state: resume.State | None
+) -> list[Any]:
+    """In the order they are called: all that looks at an epoch comes after the average, and before the state."""
+    average = optimise.Average(options.recipe.ema) if options.recipe.ema else None
+    metrics = callbacks.Metrics(run, dataset, options.measure_every)
+    chosen = [metrics, keep_best, callbacks.Summaries(run), tf.keras.callbacks.TerminateOnNaN()]
     if options.visualise_every:
         chosen.append(callbacks.Visualise(run, dataset, options.visualise_every))
-    return chosen
-
-
-def finish(run: runs.Run, dataset: Dataset, parts: Parts, best_epoch: int) -> None:
-    """Export the best epoch and write what the exported graph predicts; `metrics.json` comes last."""
-    click.echo("Evaluating the best epoch ...", err=True)
-    serving.export_saved_model(load_model(run), dataset.image_shape, run.saved_model)
-    evaluation = Evaluate(serving.Served(run.saved_model), dataset, runs.read_json(run.history))
-    on_train = predict(evaluation.model, dataset.train.images)
-    runs.write_predictions(run, "train", dataset, on_train)
-    runs.write_predictions(run, "test", dataset, evaluation.predict())
-    runs.write_json(run.reference, reference(dataset, evaluation.predict()))
-    draw(run, evaluation)
-    labels = dataset.train.labels
-    metrics = {
-        "best_epoch": best_epoch,
-        "train_accuracy": accuracy(on_train[parts.fit], labels[parts.fit]),
-        "validation_accuracy": accuracy(on_train[parts.validation], labels[parts.validation]),
-        "test_accuracy": evaluation.get_accuracy(),
-        "per_class_accuracy": evaluation.get_per_class_accuracy(),
-        "confusion_matrix": evaluation.get_confusion_matrix().tolist(),
-    }
-    runs.write_json(run.metrics, metrics)
-
-
-def draw(run: runs.Run, evaluation: Evaluate) -> None:
-    """Write the figures of a finished training."""
-    drawings = {
-        "accuracy_evolution": evaluation.plot_train_and_test_accuracy_evolution,
-        "per_class_accuracy": evaluation.plot_per_class_accuracy,
-        "confusion_matrix": evaluation.plot_confusion_matrix,
-        "predictions": evaluation.plot_predictions,
-    }
-    for name, plot in drawings.items():
-        runs.write_figure(run.figures / f"{name}.png", plot())
-
-
-def load_model(run: runs.Run) -> Any:
-    """The best model of a run, as Keras saved it.
-
-    Raises: ConfigurationError when the file is missing or damaged.
-    """
-    try:
-        return tf.keras.models.load_model(run.best_model)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ConfigurationError(f"cannot load {run.best_model}: {reason}") from error
-
-
-def evaluate_saved(run: runs.Run, source: str | None = None) -> Evaluate:
-    """Evaluate a run's best model on the run's own test images, or on those of `source`.
-
-    Raises: ConfigurationError when the model and the data of `source` do not fit together.
-    """
-    dataset = runs.load_dataset(run)
-    if source is not None:
-        other = data.load(source, seed=runs.read_json(run.config)["options"]["seed"])
-        if (other.image_shape, len(other.label_names)) != (dataset.image_shape, len(dataset.label_names)):
-            raise ConfigurationError(
-                f"{run.path.name} takes images {dataset.image_shape} of {len(dataset.label_names)} classes; "
-                f"{source} has {other.image_shape} of {len(other.label_names)}"
-            )
-        dataset = other
-    return Evaluate(load_model(run), dataset, runs.read_json(run.history))
+    keep_state = resume.KeepState(run, resume.fingerprint(dataset), metrics, keep_best, average, state)
+    return [*([average] if average else []), *chosen, keep_state]

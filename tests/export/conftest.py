@@ -19,6 +19,7 @@ MakeRun = Callable[..., Path]
 
 GREY = (28, 28, 1)
 COLOUR = (16, 16, 3)
+TEMPERATURE = 1.7
 
 
 def build(shape: tuple[int, ...], classes: int, seed: int) -> Any:
@@ -55,7 +56,12 @@ def save(model: Any, directory: Path, shape: tuple[int, ...], ending: str = "sof
 
     def serve(image: Any) -> dict[str, Any]:
         logits = model(tf.cast(image, tf.float32), training=False)
-        ends = {"softmax": tf.nn.softmax, "logits": tf.identity, "nan": lambda x: x * float("nan")}
+        ends = {
+            "softmax": tf.nn.softmax,
+            "calibrated": lambda x: tf.nn.softmax(x / TEMPERATURE),
+            "logits": tf.identity,
+            "nan": lambda x: x * float("nan"),
+        }
         return {"probabilities": ends[ending](logits)}
 
     function = tf.function(serve, input_signature=[tf.TensorSpec([None, *shape], tf.uint8, name="image")])

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pytest
 from click.testing import Result
 
+from edge.model import load_model
 from export import convert, parity
 from export.runs import Samples, read_samples
 
@@ -18,6 +19,8 @@ Export = Callable[..., Result]
 MakeRun = Callable[..., Path]
 
 OLD = b"an old model"
+LENIENT = {"float32": (), "float16": ("--max-accuracy-loss", 1), "int8": ("--max-accuracy-loss", 1)}
+"""Accuracy on noise says nothing."""
 
 
 @pytest.fixture
@@ -83,6 +86,25 @@ def test_outputs_that_are_no_probabilities_are_refused(
     assert result.exit_code == 78
     assert "no probabilities that sum to 1" in result.stderr
     assert not (tmp_path / "model.onnx").exists()
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
+def test_temperature_of_a_calibrated_model_comes_along(
+    export: Export, make_run: MakeRun, precision: str, tmp_path: Path
+) -> None:
+    """The same weights with and without: the ONNX models' probabilities differ by the temperature, and nothing else."""
+    answers = []
+    for ending in ("softmax", "calibrated"):
+        run = make_run(tmp_path / ending / "20261123-201900-tiny-noise", (28, 28, 1), 10, 100, ending=ending)
+        model = tmp_path / f"{ending}.onnx"
+        result = export(run, "-o", model, "--precision", precision, *LENIENT[precision])
+        assert result.exit_code == 0, result.output
+        answers.append(load_model(model).infer(read_samples(run / "predictions" / "test.npz").image))
+    trained, calibrated = answers
+    expected = trained.astype(np.float64) ** (1 / 1.7)
+    expected /= expected.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(calibrated, expected, atol=2e-3 if precision == "float16" else 1e-5)
+    assert np.abs(calibrated - trained).max() > 0.1
 
 
 def test_full_disk_leaves_the_old_pair(

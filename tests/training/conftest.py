@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from training.dataset import Dataset, Split, checked_dataset
+from training.recipes import Recipe
 from training.runs import Run
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -66,7 +67,7 @@ def trained(bands_npz: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A complete run of LeNet on `bands`."""
     from training import train  # noqa: PLC0415 - TensorFlow only where a test needs it
 
-    options = train.Options(data=str(bands_npz), epochs=3, batch_size=32, visualise_every=2)
+    options = train.Options(data=str(bands_npz), recipe=Recipe(epochs=3, batch_size=32), visualise_every=2)
     return train.train_and_evaluate(options, tmp_path_factory.mktemp("runs"))
 
 

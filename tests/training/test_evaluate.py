@@ -10,10 +10,9 @@ import matplotlib
 import numpy as np
 import pytest
 
-from training import figures
 from training.dataset import Dataset, Split, checked_dataset
 from training.errors import ConfigurationError
-from training.evaluate import Evaluate, reference
+from training.evaluate import Evaluate, losses, reference
 
 NAMES = ("cat", "dog", "owl", "eel")
 TRUE = np.array([0, 0, 0, 1, 1, 2], np.int64)
@@ -82,33 +81,63 @@ def test_reference(four: Dataset) -> None:
         np.testing.assert_array_equal(np.float32(golden["probabilities"]), PROBABILITIES[index])
 
 
-def test_per_class_plot_shows_the_numbers(four: Dataset) -> None:
-    axes: Any = Evaluate(Fixed(), four).plot_per_class_accuracy().axes[0]
-    assert [bar.get_width() for bar in axes.patches] == pytest.approx([2 / 3, 0.5, 1, 0])
-    assert [t.get_text() for t in axes.get_yticklabels()] == list(NAMES)
-    assert [t.get_text() for t in axes.texts] == ["66.7%", "50.0%", "100.0%", "no images"]
+def rows(*probabilities: tuple[float, ...]) -> SimpleNamespace:
+    return SimpleNamespace(probabilities=lambda images: np.array(probabilities, np.float32)[images[:, 0, 0, 0] // 12])
 
 
-def test_confusion_plot_shows_counts_and_shares(four: Dataset) -> None:
-    axes: Any = Evaluate(Fixed(), four).plot_confusion_matrix().axes[0]
-    assert [int(t.get_text()) for t in axes.texts] == [2, 1, 0, 0, 0, 1, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0]
-    np.testing.assert_allclose(axes.images[0].get_array()[0], [2 / 3, 1 / 3, 0, 0])
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "true")
+def test_hardest_images_come_first(four: Dataset) -> None:
+    assert Evaluate(Fixed(), four).get_hardest().tolist() == [2, 4, 0, 1, 3, 5]
+    # True are 0, 0, 0, 1, 1, 2: the second is hardest, the fourth as hard as the fifth but surer of what is wrong.
+    model = rows(
+        (0.9, 0.1, 0, 0), (0.01, 0.99, 0, 0), (1, 0, 0, 0), (0.8, 0.2, 0, 0), (0.4, 0.2, 0.4, 0), (0, 0, 0.7, 0.3)
+    )
+    evaluation = Evaluate(model, four)
+    assert evaluation.get_hardest().tolist() == [1, 3, 4, 5, 0, 2]
+    assert evaluation.get_hardest(2).tolist() == [1, 3]
+    described = evaluation.describe_hardest(2)
+    assert described[0] == {
+        "index": 1,
+        "label": 0,
+        "predicted": 1,
+        "probability": pytest.approx(0.99),
+        "loss": pytest.approx(-np.log(0.01)),
+    }
+    assert [(d["index"], d["label"], d["predicted"]) for d in described] == [(1, 0, 1), (3, 1, 0)]
 
 
-def test_confusion_plot_of_many_classes_leaves_the_numbers_out() -> None:
-    axes = figures.confusion(np.eye(100, dtype=np.int64), [str(i) for i in range(100)]).axes[0]
-    assert len(axes.texts) == 0
-    assert len(axes.get_xticks()) == 34
+def test_loss_of_each_image_by_hand(four: Dataset) -> None:
+    expected = -np.log([0.7, 0.7, 0.1, 0.7, 0.1, 0.7])
+    np.testing.assert_allclose(losses(PROBABILITIES, TRUE), expected, rtol=1e-6)
+    assert Evaluate(Fixed(), four).get_log_loss() == pytest.approx(expected.mean())
 
 
-def test_evolution_plot(four: Dataset) -> None:
-    history = {"accuracy": [0.5, 0.7, 0.9], "val_accuracy": [0.5, 0.8, 0.6], "test_accuracy": [0.4, 0.5, 0.9]}
-    axes: Any = Evaluate(Fixed(), four, history).plot_train_and_test_accuracy_evolution().axes[0]
-    drawn = {line.get_label(): list(line.get_ydata()) for line in axes.lines}
-    assert drawn["train"] == history["accuracy"]
-    assert drawn["test"] == history["test_accuracy"]
-    assert "best on validation: epoch 2" in drawn
+def test_loss_of_what_was_held_impossible_is_finite() -> None:
+    loss = losses(np.array([[1, 0]], np.float32), np.array([1]))
+    assert loss == pytest.approx([126 * np.log(2)])
+
+
+def test_reliability_is_that_of_the_test_images(four: Dataset) -> None:
+    diagram = Evaluate(Fixed(), four).get_reliability()
+    assert diagram.count.tolist() == [0] * 10 + [6] + [0] * 4
+    assert diagram.ece == pytest.approx(0.7 - 4 / 6, abs=1e-6)
+
+
+def test_hardest_plot_names_the_images_and_their_loss(four: Dataset) -> None:
+    axes: list[Any] = Evaluate(Fixed(), four).plot_hardest().axes
+    assert [a.get_title() for a in axes[:3]] == ["dog 70%\n✗ true: cat", "owl 70%\n✗ true: dog", "cat 70%\n✓"]
+    assert [a.texts[0].get_text() for a in axes[:3]] == [
+        "image 2, loss 2.30",
+        "image 4, loss 2.30",
+        "image 0, loss 0.36",
+    ]
+    np.testing.assert_array_equal(axes[0].images[0].get_array(), four.test.images[2])
+
+
+def test_predictions_plot_shows_the_first_images_in_order(four: Dataset) -> None:
+    axes: list[Any] = Evaluate(Fixed(), four).plot_predictions().axes
+    for number, image in enumerate(four.test.images):
+        np.testing.assert_array_equal(axes[number].images[0].get_array(), image)
+        assert not axes[number].texts
 
 
 def test_evolution_needs_a_history(four: Dataset) -> None:
@@ -116,20 +145,9 @@ def test_evolution_needs_a_history(four: Dataset) -> None:
         Evaluate(Fixed(), four).plot_train_and_test_accuracy_evolution()
 
 
-def test_predictions_plot_marks_what_is_wrong(four: Dataset) -> None:
-    figure = Evaluate(Fixed(), four).plot_predictions()
-    titles = [axes.get_title() for axes in figure.axes]
-    assert titles[0] == "cat 70%\n✓"
-    assert titles[2] == "dog 70%\n✗ true: cat"
-
-
-@pytest.mark.parametrize(("channels", "maps"), [(1, 6), (3, 20), (5, 1)])
-def test_filters_plot(channels: int, maps: int) -> None:
-    kernel = np.random.default_rng(0).normal(size=(3, 3, channels, maps)).astype(np.float32)
-    axes: Any = figures.filters(kernel, "conv1").axes
-    drawn = [a.images[0].get_array() for a in axes if a.images]
-    np.testing.assert_allclose(drawn[0], kernel[..., 0].mean(axis=2), rtol=1e-6)
-    assert len([a for a in axes if a.get_title().isdigit()]) == maps
+def test_evolution_of_classes_needs_measurements(four: Dataset) -> None:
+    with pytest.raises(ConfigurationError, match="needs the measurements"):
+        Evaluate(Fixed(), four).plot_per_class_accuracy_evolution()
 
 
 def test_figures_leave_no_global_state(four: Dataset, tmp_path: Path) -> None:
