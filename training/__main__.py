@@ -1,4 +1,4 @@
-"""`python -m training`: train and evaluate a new run, or evaluate a saved one."""
+"""`python -m training`: train and evaluate a new run, evaluate a saved one, or look at some."""
 
 import sys
 from pathlib import Path
@@ -31,6 +31,13 @@ ONLY_FOR_TRAINING = (
     "measure_every",
     "calibrate",
 )
+MODES = {
+    "dont_train": "a saved model is evaluated as it is",
+    "resume": "a run goes on as it was begun",
+    "list": "nothing is trained",
+    "compare": "nothing is trained",
+}
+"""Options that ask for something else than a new training, and why they contradict those that are for one."""
 
 
 def _architecture(context: click.Context, option: click.Parameter, value: str) -> str:
@@ -94,47 +101,71 @@ class SeveralSeeds(click.Command):
 @click.option("--resume", is_flag=True,
               help="Go on with RUN, by default the newest that was cut off, from its last finished epoch.")  # fmt: skip
 @click.option("--dont-train", is_flag=True, help="Evaluate RUN's saved model, by default the newest complete run's.")
-@click.argument("run", required=False, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--list", is_flag=True, help="List the runs under --runs with their results.")
+@click.option("--compare", is_flag=True,
+              help="Put RUNs side by side: a table, and their curves in a new file under --runs.")  # fmt: skip
+@click.argument("paths", metavar="[RUN]...", nargs=-1,
+                type=click.Path(exists=True, file_okay=False, path_type=Path))  # fmt: skip
 @click.pass_context
-def main(
-    context: click.Context, /, run: Path | None, root: Path, resume: bool, dont_train: bool, **options: Any
-) -> None:
+def main(context: click.Context, /, paths: tuple[Path, ...], root: Path, **options: Any) -> None:
     """Train a classifier and evaluate it; the last line of output is the run's directory, with --seeds the summary.
 
     With --resume a run (a directory) that was cut off is completed, with the weights it would have had without that;
     together with --seeds and the options of then, only what is missing is trained.
     With --dont-train nothing is written: the saved model of RUN is evaluated on the run's own test images, or on
-    those of --data.
+    those of --data. With --compare the last line is the file of the curves.
     """
-    _check(context, run)
-    state: dict[str, Run] = {}
+    mode = _check(context, paths)
+    for name in MODES:
+        options.pop(name)
+    run, state = paths[0] if paths else None, dict[str, "Run"]()
     try:
-        if dont_train:
+        if mode == "list":
+            _list(root)
+        elif mode == "compare":
+            _compare(paths, root)
+        elif mode == "dont_train":
             data_given = context.get_parameter_source("data") != ParameterSource.DEFAULT
             _evaluate(run, root, options["data"] if data_given else None)
-        elif resume and not options["seeds"]:
+        elif mode == "resume" and not options["seeds"]:
             _go_on(run, root, state)
         else:
-            _train(root, options, state, resume)
+            _train(root, options, state, mode == "resume")
     except KeyboardInterrupt:
         click.echo(_interrupted(state.get("run")), err=True)
         sys.exit(EXIT_INTERRUPTED)
 
 
-def _check(context: click.Context, run: Path | None) -> None:
-    """Refuse options that contradict one another."""
+def _check(context: click.Context, paths: tuple[Path, ...]) -> str | None:
+    """Which of `MODES` is asked for, if any; options that contradict one another are refused."""
     given = {n for n in context.params if context.get_parameter_source(n) != ParameterSource.DEFAULT}
-    mode = next((name for name in ("dont_train", "resume") if name in given), None)
-    if mode is None or (mode == "resume" and "seeds" in given):
-        if run is not None:
-            raise click.UsageError("RUN is only for --resume and --dont-train; a training always makes a new run")
+    modes = [name for name in MODES if name in given]
+    mode = modes[0] if modes else None
+    trains = mode is None or (mode == "resume" and "seeds" in given)
+    _check_paths(mode, trains, len(paths))
+    if trains:
         _check_seeds(given, context.params["seeds"])
-        return
-    refused = [*ONLY_FOR_TRAINING, *(("data",) if mode == "resume" else ("resume",))]
-    words = ", ".join(_spelt(name) for name in refused if name in given)
-    if words:
-        why = "a run goes on as it was begun" if mode == "resume" else "a saved model is evaluated as it is"
-        raise click.UsageError(f"{_spelt(mode)} contradicts {words}: {why}")
+    if mode is not None:
+        refused = [
+            *modes[1:],
+            *(() if trains else ONLY_FOR_TRAINING),
+            *(() if mode == "dont_train" or trains else ("data",)),
+        ]
+        words = ", ".join(_spelt(name) for name in refused if name in given)
+        if words:
+            raise click.UsageError(f"{_spelt(mode)} contradicts {words}: {MODES[mode]}")
+    return mode
+
+
+def _check_paths(mode: str | None, trains: bool, count: int) -> None:
+    if count and (trains or mode == "list"):
+        raise click.UsageError(
+            "RUN is only for --resume, --dont-train and --compare; a training always makes a new run"
+        )
+    if mode == "compare" and count < 2:
+        raise click.UsageError("--compare needs the directories of at least two runs")
+    if mode != "compare" and count > 1:
+        raise click.UsageError("only --compare takes more than one RUN")
 
 
 def _check_seeds(given: set[str], seeds: tuple[int, ...]) -> None:
@@ -192,6 +223,20 @@ def _recipe(options: dict[str, Any]) -> recipes.Recipe:
     overrides = {key: options.pop(key) for key in OVERRIDES}
     chosen = {key: value for key, value in overrides.items() if value is not None}
     return recipes.load(name, recipes.parsed(options.pop("set")) | chosen)
+
+
+def _list(root: Path) -> None:
+    from training import compare  # noqa: PLC0415 - matplotlib takes a second
+
+    click.echo(compare.listing(compare.listed(root)))
+
+
+def _compare(paths: tuple[Path, ...], root: Path) -> None:
+    from training import compare, runs  # noqa: PLC0415
+
+    summaries = [compare.summarised(runs.Run(path)) for path in paths]
+    click.echo(compare.comparison(summaries))
+    click.echo(compare.write_curves(summaries, root))
 
 
 def _evaluate(path: Path | None, root: Path, source: str | None) -> None:

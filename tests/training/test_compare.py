@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 
 from training import compare, runs
+from training.__main__ import main
 from training.errors import ConfigurationError
 
 
@@ -64,3 +66,36 @@ def test_what_cannot_be_compared_is_named(tmp_path: Path) -> None:
     run.history.unlink()
     with pytest.raises(ConfigurationError, match="has not finished an epoch"):
         compare.curves([compare.summarised(run)])
+
+
+def command(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_the_commands_print_what_is_compared(tmp_path: Path) -> None:
+    one, other = make(tmp_path, "2026-01-01", 0.8, seed=0), make(tmp_path, "2026-01-02", 0.9, seed=1)
+    found = command("--list", "--runs", tmp_path)
+    assert found.exit_code == 0, found.output
+    assert [line.split()[0] for line in found.stdout.splitlines()[1:]] == [one.path.name, other.path.name]
+    found = command("--compare", one.path, other.path, "--runs", tmp_path)
+    assert found.exit_code == 0, found.output
+    lines = found.stdout.splitlines()
+    assert lines[-2].split() == ["seed", "0", "1"]
+    assert Path(lines[-1]).read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--compare", "RUN"], "at least two runs"),
+        (["--list", "RUN"], "RUN is only for"),
+        (["--dont-train", "RUN", "RUN"], "only --compare takes more than one RUN"),
+        (["--list", "--seed", "1"], "--list contradicts --seed: nothing is trained"),
+        (["--list", "--compare"], "--list contradicts --compare"),
+        (["--dont-train", "--list"], "--dont-train contradicts --list"),
+    ],
+)
+def test_what_contradicts_is_refused(arguments: list[str], message: str, tmp_path: Path) -> None:
+    found = command(*(str(tmp_path) if word == "RUN" else word for word in arguments))
+    assert found.exit_code == 2
+    assert message in " ".join(found.output.replace("│", " ").split())

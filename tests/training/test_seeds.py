@@ -101,7 +101,7 @@ def test_resume_takes_only_runs_with_the_same_options(tmp_path: Path, monkeypatc
         (["--seeds", "-1"], "--seeds"),
         (["--seeds"], "--seeds"),
         (["--resume", "--seeds", "1", "--seed", "1"], "--seeds contradicts --seed"),
-        (["--resume", "--seeds", "1", "--epochs", "2", "."], "RUN is only for --resume and --dont-train"),
+        (["--resume", "--seeds", "1", "--epochs", "2", "."], "RUN is only for --resume, --dont-train and --compare"),
         (["--dont-train", "--seeds", "1"], "--dont-train contradicts --seeds"),
     ],
 )

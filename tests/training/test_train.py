@@ -251,7 +251,7 @@ def test_dont_train_evaluates_the_newest_or_the_named_run(trained: runs.Run, ban
     [
         (["--dont-train", "--epochs", "3"], 2, "--dont-train contradicts --epochs"),
         (["--dont-train", "--seed", "1", "--batch-size", "2"], 2, "contradicts --batch-size, --seed"),
-        ([str(ROOT)], 2, "RUN is only for --resume and --dont-train"),
+        ([str(ROOT)], 2, "RUN is only for --resume, --dont-train and --compare"),
         (["--resume", "--data", "a.npz", "--set", "flip=true"], 2, "--resume contradicts --set, --data: a run goes on"),
         (["--resume", "--dont-train"], 2, "--dont-train contradicts --resume"),
         (["--resume"], 78, "there is no run in"),
