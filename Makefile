@@ -38,7 +38,7 @@ test-edge: .venv-edge/ready ## The tests of what runs on a device: no TensorFlow
 
 .PHONY: test-train
 test-train: .venv-train/ready ## The tests of training and export, and of the whole chain
-	$(TRAIN) -m pytest tests/training tests/export tests/chain --require-kafka 1
+	$(TRAIN) -m pytest -n 2 --dist loadfile --require-kafka 1 tests/training tests/export tests/chain
 
 .PHONY: faults
 faults: .venv-edge/ready ## Kill, stop and cut for half an hour; the verdict goes into docs/reliability.md
