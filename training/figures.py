@@ -20,7 +20,7 @@ CURVES = {
     "val_accuracy": ("validation", ORANGE, "-.", "s"),
     "test_accuracy": ("test", BLUE, "-", "D"),
 }
-RUNS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+RUNS = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """The same palette, as long as it goes, for curves of runs."""
 STYLES = ("-", "--", "-.", ":")
 MOST_NUMBERS = 20

@@ -187,5 +187,7 @@ def _callbacks(
     chosen = [metrics, keep_best, callbacks.Summaries(run), tf.keras.callbacks.TerminateOnNaN()]
     if options.visualise_every:
         chosen.append(callbacks.Visualise(run, dataset, options.visualise_every))
-    keep_state = resume.KeepState(run, resume.fingerprint(dataset), metrics, keep_best, average, state)
+    # A run that goes on has been compared with its data already, all of which would have to be read again.
+    checksum = state.data if state else resume.fingerprint(dataset)
+    keep_state = resume.KeepState(run, checksum, metrics, keep_best, average, state)
     return [*([average] if average else []), *chosen, keep_state]
