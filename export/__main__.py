@@ -109,6 +109,7 @@ def main() -> None:
 @click.pass_context
 def run(
     context: click.Context,
+    /,
     run: Path | None,
     output: Path,
     runs: Path,
