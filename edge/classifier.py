@@ -11,6 +11,7 @@ from edge import cli
 from edge.cluster import Cluster
 from edge.codec import REQUEST_TOPIC_CONFIG
 from edge.delivery import COMMIT_INTERVAL_S, AtLeastOnce, Delivery
+from edge.hooks import Hooks, Served
 from edge.model import load_model
 from edge.records import Client
 from edge.service import MAX_BATCH, Options, Service
@@ -136,8 +137,8 @@ def main(
     if delivery == EXACTLY_ONCE and commit_interval > TRANSACTION_TIMEOUT_S / 2:
         raise click.UsageError(f"exactly-once needs a --commit-interval of at most {TRANSACTION_TIMEOUT_S / 2:.0f} s")
     stop = cli.stop_on_signals()
-    served = load_model(model, contract, model_sha256, threads)
-    log.info("serving %s %s (%s)", served.contract.name, served.sha256, model)
+    served = Served(load_model(model, contract, model_sha256, threads))
+    log.info("serving %s %s (%s)", served.model.contract.name, served.model.sha256, model)
     pubsub = cluster.connect(stop, instance_id)
     pubsub.create_topic(request_topic, partitions, REQUEST_TOPIC_CONFIG, "READ")
     pubsub.create_topic(prediction_topic, partitions, right="WRITE")
@@ -146,9 +147,8 @@ def main(
     guarantee = _guarantee(pubsub.client, delivery, name, commit_interval)
     source = pubsub.client.open_source(request_topic, group, guarantee.on_revoked)
     guarantee.attach(source)
-    service = Service(
-        source, guarantee, served, Options(prediction_topic, dead_letter_topic, max_batch, max_dead_letter_bytes)
-    )
+    written = Options(prediction_topic, dead_letter_topic, max_batch, max_dead_letter_bytes)
+    service = Service(source, guarantee, Hooks(lambda: served), written)
     try:
         service.run(stop)
     finally:

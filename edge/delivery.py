@@ -49,6 +49,9 @@ class Delivery(Protocol):
     def write(self, ticket: Ticket, topic: str, answers: Sequence[Encoded]) -> None:
         """Start to write what answers so many of a batch's records; those may be committed once it is acknowledged."""
 
+    def write_beside(self, ticket: Ticket, topic: str, records: Sequence[Encoded]) -> None:
+        """Start to write what answers no record; call it before the answers, which are committed only with it."""
+
     def settle(self) -> None:
         """Take in what was acknowledged, commit when that is due, and start again what failed.
 
@@ -138,6 +141,12 @@ class AtLeastOnce:
             on_done(self._ledger.failure or BrokerUnavailableError("there is no producer"))
         else:
             self._sink.write_all(topic, answers, on_done)
+
+    def write_beside(self, ticket: Ticket, topic: str, records: Sequence[Encoded]) -> None:
+        """Start to write what answers no record; call it before the answers, which are committed only with it."""
+        with self._ledger.lock:
+            self._ledger.expect(ticket, len(records))
+        self.write(ticket, topic, records)
 
     def settle(self) -> None:
         """Take in what was acknowledged, commit when that is due, and start again what failed.

@@ -115,6 +115,10 @@ class Ledger:
         """Whether it is still of interest: its partitions were not all given up or rewound since."""
         return any(progress in self._partitions.values() for progress in ticket.progresses)
 
+    def expect(self, ticket: Ticket, records: int) -> None:
+        """Note that so many more are to be written than were read."""
+        ticket.unanswered += records
+
     def written(self, ticket: Ticket, records: int) -> None:
         """Note that a write is started which answers so many of a ticket's records; `settled` tells its outcome."""
         ticket.unsettled += records

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edge.codec import PredictionEncoder, Request, Timing, decode_request, stacked
+from edge.codec import Request, Timing, decode_request, stacked
 from edge.delivery import Delivery
 from edge.errors import BadRequestError
+from edge.hooks import Hooks, Served
 from edge.letter import encode_dead_letter
-from edge.model import Model
 from edge.progress import Ticket
 from edge.records import Record, Source
 from edge.rejections import Rejections
@@ -55,6 +55,7 @@ class _Inferred:
 class _Batch:
     """What was read at once; `inferred` is there when its inference goes on beside the loop."""
 
+    served: Served
     ticket: Ticket
     polled: float
     received_ns: int
@@ -65,12 +66,11 @@ class _Batch:
 class Service:
     """Answers requests until told to stop, in order for each key; `delivery` is the guarantee."""
 
-    def __init__(self, source: Source, delivery: Delivery, model: Model, options: Options) -> None:
+    def __init__(self, source: Source, delivery: Delivery, hooks: Hooks, options: Options) -> None:
         self.counts = Counts()
         self._source = source
         self._delivery = delivery
-        self._model = model
-        self._encoder = PredictionEncoder(model.contract, model.sha256)
+        self._hooks = hooks
         self._options = options
         self._rejections = Rejections()
         self._read_limit = options.max_batch
@@ -87,6 +87,7 @@ class Service:
                 records = self._source.read(self._read_limit, 0.0 if self._last else self._delivery.patience_s)
                 started = time.monotonic()
                 self._answer(records)
+                self._hooks.observer.turned()
                 if records:
                     self._pace(len(records), time.monotonic() - started)
         finally:
@@ -111,18 +112,21 @@ class Service:
             self._finish()
 
     def _admit(self, records: Sequence[Record]) -> _Batch:
-        batch = _Batch(self._delivery.track(records), time.monotonic(), time.time_ns(), [])
+        served, ticket = self._hooks.model(), self._delivery.track(records)
+        batch = _Batch(served, ticket, time.monotonic(), time.time_ns(), [])
         for record in records:
             try:
-                batch.requests.append(decode_request(record, self._model.contract))
+                self._hooks.admit(record)
+                batch.requests.append(decode_request(record, served.model.contract))
             except BadRequestError as error:
                 self._reject(batch.ticket, record, error)
         return batch
 
     def _infer(self, batch: _Batch) -> _Inferred:
-        images = stacked(batch.requests, self._model.contract)
+        model = batch.served.model
+        images = stacked(batch.requests, model.contract)
         started = time.monotonic()
-        return _Inferred(self._model.infer(images), started, time.monotonic())
+        return _Inferred(model.infer(images), started, time.monotonic())
 
     def _finish(self) -> None:
         """Write the answers of the last batch, unless that is done."""
@@ -134,9 +138,12 @@ class Service:
         timing = Timing(batch.received_ns, time.time_ns(), queue_ms, infer_ms, len(batch.requests))
         requests, probabilities = self._finite(batch.ticket, batch.requests, inferred.probabilities)
         classes, confidences = probabilities.argmax(axis=1).tolist(), probabilities.max(axis=1).tolist()
-        answers = self._encoder.encode(requests, classes, confidences, timing)
+        for topic, records in self._hooks.emit(requests, confidences):
+            self._delivery.write_beside(batch.ticket, topic, records)
+        answers = batch.served.encoder.encode(requests, classes, confidences, timing)
         if answers:
             self._delivery.write(batch.ticket, self._options.prediction_topic, answers)
+            self._hooks.observer.answered(requests, classes, confidences, timing)
             self.counts.predictions += len(answers)
 
     def _finite(
@@ -152,6 +159,7 @@ class Service:
 
     def _reject(self, ticket: Ticket, record: Record, error: BadRequestError) -> None:
         self._rejections.note(record, error)
+        self._hooks.observer.rejected(record, error)
         encoded = encode_dead_letter(record, error, self._options.max_dead_letter_bytes)
         self._delivery.write(ticket, self._options.dead_letter_topic, [encoded])
         self.counts.dead_letters += 1

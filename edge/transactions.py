@@ -92,6 +92,12 @@ class ExactlyOnce:
             else:
                 self._sink.write_all(topic, answers, on_done)
 
+    def write_beside(self, ticket: Ticket, topic: str, records: Sequence[Encoded]) -> None:
+        """Write what answers no record, in the transaction of the answers; call it before they are written."""
+        with self._ledger.lock:
+            self._ledger.expect(ticket, len(records))
+            self.write(ticket, topic, records)
+
     def settle(self) -> None:
         """Commit when that is due, and begin again after a failure from what is committed.
 

@@ -14,17 +14,15 @@ from edge.contract import PRECISIONS, Contract
 from edge.errors import ConfigurationError
 from edge.model import load_model, load_model_bytes
 from export import parity, report
-from export.runs import (
-    Run,
-    Samples,
-    matched,
-    newest_run,
-    predictions_of,
-    read_predictions,
-    read_run,
-    read_samples,
-    read_training,
-)
+from export.runs import newest_run, predictions_of, read_predictions, read_run
+from export.samples import Samples, matched, read_samples
+from export.saved import is_saved_model, read_saved_model
+from export.source import PIXELS, Source
+
+GOLDEN_IMAGES = 5
+"""Reference inputs of a SavedModel that brings none."""
+
+INPUT = click.Path(path_type=Path, exists=True)
 
 RUNS = click.option(
     "--runs",
@@ -54,9 +52,15 @@ class ExportByDefault(click.Group):
 def main() -> None:
     """Convert a run's model to ONNX, and write it only if it answers every test image as TensorFlow does.
 
-    RUN is a run directory of `python -m training`, by default the newest complete one. The result of the
-    comparison stands beside the model, as `model.parity.json`. A model in int8 or float16 is smaller, and not always
-    faster (`python -m bench.precision` measures it); it is written only if it is right about as often as TensorFlow.
+    RUN is a run directory of `python -m training`, by default the newest complete one, or any SavedModel of an image
+    classifier, described by --labels and --data. The result of the comparison stands beside the model, as
+    `model.parity.json`. A model in int8 or float16 is smaller, and not always faster (`python -m bench.precision`
+    measures it); it is written only if it is right about as often as TensorFlow.
+
+    \b
+    Examples:
+      python -m export
+      python -m export my_saved_model --labels labels.txt --data test.npz --pixels 0..1
     """
 
 
@@ -93,9 +97,19 @@ def main() -> None:
     show_default=True,
     help="What int8 or float16 may be right less often than TensorFlow; 0.005 is half a percentage point.",
 )
+@click.option("--labels", type=INPUT, help="For a SavedModel: text with the name of a class on each line, in order.")
+@click.option("--data", type=INPUT, help="For a SavedModel: labelled test images, a .npz of image and label, or IDX.")
+@click.option("--calibration", type=INPUT, help="For a SavedModel in int8: the same of training images.")
+@click.option(
+    "--pixels",
+    type=click.Choice(list(PIXELS)),
+    help="For a SavedModel that takes float32: what it was given for pixels from 0 to 255.",
+)
+@click.option("--logits", is_flag=True, help="For a SavedModel that gives logits: a softmax is added.")
 @click.pass_context
 def run(
     context: click.Context,
+    /,
     run: Path | None,
     output: Path,
     runs: Path,
@@ -103,6 +117,7 @@ def run(
     tolerance: float,
     precision: str,
     max_accuracy_loss: float,
+    **described: Any,
 ) -> None:
     """Convert, compare, write."""
     is_reduced = precision != PRECISIONS[0]
@@ -111,17 +126,21 @@ def run(
         raise ConfigurationError(
             f"{output} cannot be written: {output.parent} is not a directory that you may write to"
         )
-    source = read_run(run or newest_run(runs))
-    click.echo(f"run {source.directory}: {source.architecture}, test accuracy {source.test_accuracy:.4f}", err=True)
-    samples = read_predictions(source)
+    directory = run or newest_run(runs)
+    source, samples = _read(directory, precision, **described)
+    accuracy = "" if source.test_accuracy is None else f", test accuracy {source.test_accuracy:.4f}"
+    click.echo(f"{'run' if source.run else 'SavedModel'} {directory}: {source.name}{accuracy}", err=True)
     convert = _convert()
-    saved_model = convert.load_saved_model(source.saved_model)
+    saved_model = convert.load_saved_model(source)
     contract = convert.describe(source, saved_model)
-    samples = matched(samples, contract, source.predictions)
-    proto = convert.to_onnx(saved_model, source.architecture, opset)
+    samples = matched(samples, contract, source.test_images)
+    if contract.test_accuracy is None:
+        contract = replace(contract, test_accuracy=_accuracy(saved_model, samples))
+    proto = convert.to_onnx(saved_model, source.name, opset)
     if is_reduced:
         proto, contract = _reduce(convert, proto, contract, precision, source, samples)
-    data = convert.with_golden(proto, contract, source.golden)
+    golden = source.golden if source.golden is not None else samples.some(GOLDEN_IMAGES).image
+    data = convert.with_golden(proto, contract, golden)
     model = load_model_bytes(data, str(output))
     click.echo(f"converted to opset {opset}, {precision}: {len(data):,} bytes", err=True)
     tolerance, allowed = (0.0, max_accuracy_loss) if is_reduced else (tolerance, None)
@@ -159,6 +178,38 @@ def evaluate(model: Path, data: Path | None, runs: Path) -> None:
     click.echo(f"accuracy {right.mean():.4f}: {right.sum()} of {len(right)} images")
 
 
+def _read(
+    directory: Path,
+    precision: str,
+    labels: Path | None,
+    data: Path | None,
+    calibration: Path | None,
+    pixels: str | None,
+    logits: bool,
+) -> tuple[Source, Samples]:
+    """A run or a SavedModel, and the images that gate it."""
+    if not is_saved_model(directory):
+        if labels or data or calibration or pixels or logits:
+            raise click.UsageError(
+                f"{directory} is no SavedModel (no saved_model.pb), and a run says by itself what --labels, --data, "
+                "--calibration, --pixels and --logits would"
+            )
+        source = read_run(directory)
+        return source, read_predictions(source)
+    if not labels or not data:
+        raise click.UsageError(
+            f"{directory} is a SavedModel: it needs --labels and --data, the names of its classes and the test images "
+            "for which it has to answer as TensorFlow does"
+        )
+    if (precision == "int8") != (calibration is not None):
+        raise click.UsageError("--precision int8 of a SavedModel needs --calibration, and nothing else does")
+    return read_saved_model(directory, labels, data, calibration, pixels, logits), read_samples(data)
+
+
+def _accuracy(model: Any, samples: Samples) -> float:
+    return parity.accuracy(parity.predict(model.infer, samples.image, parity.BATCHES[-1]), samples.label)
+
+
 def _convert() -> Any:
     # TensorFlow takes seconds to import, which neither --help nor `evaluate` should pay.
     try:
@@ -177,20 +228,19 @@ def _refuse_contradiction(context: click.Context, option: str, precision: str) -
 
 
 def _reduce(
-    convert: Any, proto: Any, contract: Contract, precision: str, source: Run, samples: Samples
+    convert: Any, proto: Any, contract: Contract, precision: str, source: Source, samples: Samples
 ) -> tuple[Any, Contract]:
     """The model in `precision`, and its contract with its own accuracy on the test images."""
     from export.precision import CALIBRATION_IMAGES, halve, quantise  # noqa: PLC0415
 
-    if precision == "int8":
-        training = matched(read_training(source, CALIBRATION_IMAGES), contract, source.training_images)
+    if images := source.training_images if precision == "int8" else None:
+        training = matched(read_samples(images), contract, images).some(CALIBRATION_IMAGES)
         click.echo(f"calibrating on {len(training.label)} training images", err=True)
         proto = quantise(proto, training.image)
     else:
         proto = halve(proto)
     model = load_model_bytes(convert.embed(proto, replace(contract, precision=precision)), contract.name)
-    accuracy = parity.accuracy(parity.predict(model.infer, samples.image, parity.BATCHES[-1]), samples.label)
-    return proto, replace(contract, precision=precision, test_accuracy=accuracy)
+    return proto, replace(contract, precision=precision, test_accuracy=_accuracy(model, samples))
 
 
 def _progress(length: int, label: str) -> Any:

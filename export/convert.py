@@ -18,9 +18,11 @@ import onnxruntime
 from edge.contract import METADATA_KEY, Contract, Golden
 from edge.errors import BadDataError, BadModelError
 from edge.model import load_model_bytes
-from export.runs import Run
 from export.simplify import simplify
+from export.source import PIXELS, Source
 from export.tidy import tidy
+
+SIGNATURE = "serving_default"
 
 ROUNDING = 1e-3
 """How far the sum of a model's probabilities may lie from 1."""
@@ -53,9 +55,9 @@ with _silenced():
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A loaded SavedModel's signature: `image` uint8 [None, *shape] to probabilities float32 [None, classes].
+    """A loaded SavedModel's function: `image` uint8 [None, *shape] to probabilities float32 [None, classes].
 
-    `loaded` keeps the variables alive, which the signature's function refers to but does not own.
+    `loaded` keeps the variables alive, which the function refers to but does not own.
     """
 
     loaded: Any
@@ -77,11 +79,12 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: module.__version__ for name, module in modules.items()}
 
 
-def load_saved_model(directory: Path) -> SavedModel:
-    """Load a run's SavedModel on the CPU, where the gate compares.
+def load_saved_model(source: Source) -> SavedModel:
+    """Load a SavedModel on the CPU, where the gate compares; it takes raw pixels and gives probabilities.
 
-    Raises: BadDataError for one that is missing, damaged, or has another signature than training writes.
+    Raises: BadDataError for one that is missing, damaged, or has a signature that is not an image classifier's.
     """
+    directory = source.saved_model
     if not (directory / "saved_model.pb").is_file():
         raise BadDataError(f"there is no SavedModel in {directory}: train again with `python -m training`")
     # A GPU may round differently; refused only where a GPU is in use already, and then the gate judges.
@@ -89,49 +92,79 @@ def load_saved_model(directory: Path) -> SavedModel:
         tf.config.set_visible_devices([], "GPU")
     try:
         loaded = tf.saved_model.load(str(directory))
-        function = loaded.signatures["serving_default"]
+        signatures = dict(loaded.signatures)
     except Exception as error:  # a damaged file surfaces as anything from OSError to protobuf's own errors
         raise BadDataError(f"the SavedModel in {directory} cannot be loaded ({_first_line(error)})") from None
-    return _signature(loaded, function, directory)
+    if SIGNATURE not in signatures:
+        known = ", ".join(map(repr, signatures)) or "none"
+        raise BadDataError(f"the SavedModel in {directory} has no signature {SIGNATURE!r}; it has {known}")
+    return _adapted(loaded, signatures[SIGNATURE], source)
 
 
-def _signature(loaded: Any, function: Any, directory: Path) -> SavedModel:
+def _adapted(loaded: Any, function: Any, source: Source) -> SavedModel:
+    (input_name, image), (output_name, answer) = _signature(function, source.saved_model)
+    takes_bytes, shape, classes = image.dtype == tf.uint8, tuple(image.shape[1:]), int(answer.shape[1])
+    if takes_bytes == (source.pixels is not None):
+        raise BadDataError(
+            f"the SavedModel in {source.saved_model} takes images of {image.dtype.name}: "
+            + ("leave --pixels out" if takes_bytes else f"say with --pixels which range it knows: {', '.join(PIXELS)}")
+        )
+    if takes_bytes and not source.is_logits:
+        return SavedModel(loaded, function, input_name, output_name, shape, classes)
+    low, high = PIXELS[source.pixels or "0..255"]
+
+    def serve(image: Any) -> dict[str, Any]:
+        # What changes nothing is left out of the graph.
+        pixels = image if takes_bytes else tf.cast(image, tf.float32)
+        pixels = pixels if high == 255 else pixels * ((high - low) / 255)
+        output = function(**{input_name: pixels + low if low else pixels})[output_name]
+        return {"probabilities": tf.nn.softmax(output) if source.is_logits else output}
+
+    adapted = tf.function(serve, input_signature=[tf.TensorSpec([None, *shape], tf.uint8, name="image")])
+    return SavedModel(loaded, adapted, "image", "probabilities", shape, classes)
+
+
+def _signature(function: Any, directory: Path) -> tuple[tuple[str, Any], tuple[str, Any]]:
+    """The only input and the only output, each with its name."""
     inputs, outputs = function.structured_input_signature[1], function.structured_outputs
     if len(inputs) == len(outputs) == 1:
-        ((input_name, image),), ((output_name, answer),) = inputs.items(), outputs.items()
-        pixels = image.dtype == tf.uint8 and image.shape.rank and None not in image.shape[1:]
-        if pixels and answer.dtype == tf.float32 and answer.shape.rank == 2 and answer.shape[1]:
-            return SavedModel(loaded, function, input_name, output_name, tuple(image.shape[1:]), int(answer.shape[1]))
+        ((_, image),), ((_, answer),) = inputs.items(), outputs.items()
+        is_image = image.dtype in (tf.uint8, tf.float32) and image.shape.rank and None not in image.shape[1:]
+        is_answer = answer.dtype == tf.float32 and answer.shape.rank == 2 and answer.shape[1]
+        if is_image and is_answer and image.shape[0] is None:
+            return *inputs.items(), *outputs.items()
     raise BadDataError(
-        f"the SavedModel in {directory} must take uint8 images and give float32 probabilities [batch, classes]; "
-        f"it takes {list(inputs.values())} and gives {list(outputs.values())}"
+        f"the SavedModel in {directory} must take uint8 or float32 images [any number, height, width, …] and give "
+        f"float32 probabilities [batch, classes]; it takes {list(inputs.values())} and gives {list(outputs.values())}"
     )
 
 
-def describe(run: Run, model: SavedModel) -> Contract:
-    """The contract of the run's model, as yet without golden inputs.
+def describe(source: Source, model: SavedModel) -> Contract:
+    """The contract of the source's model, as yet without golden inputs.
 
-    `created` is the run's, so that the same run gives the same bytes, and with them the same SHA-256.
-    Raises: BadDataError where the run's own files contradict one another.
+    `created` is the source's, so that the same model gives the same bytes, and with them the same SHA-256.
+    Raises: BadDataError where model and source contradict one another.
     """
-    if (model.shape, model.classes) != (run.image_shape, len(run.labels)):
+    shape = source.image_shape or model.shape
+    if (model.shape, model.classes) != (shape, len(source.labels)):
         raise BadDataError(
-            f"the SavedModel takes {list(model.shape)} and knows {model.classes} classes, but the run's config.json "
-            f"says {list(run.image_shape)} and {len(run.labels)} label names"
+            f"the SavedModel takes {list(model.shape)} and knows {model.classes} classes, but "
+            + (f"the run's config.json says {list(shape)} and " if source.run else "--labels names ")
+            + f"{len(source.labels)} label names"
         )
     return Contract(
-        name=run.architecture,
-        version=run.version,
-        run=run.name,
-        dataset=run.dataset,
-        test_accuracy=run.test_accuracy,
-        created=run.created,
+        name=source.name,
+        version=source.version,
+        run=source.run,
+        dataset=source.dataset,
+        test_accuracy=source.test_accuracy,
+        created=source.created,
         input_name=model.input_name,
         dtype="uint8",
         shape=model.shape,
         layout="HWC" if len(model.shape) == 3 else "",
         output_name=model.output_name,
-        labels=run.labels,
+        labels=source.labels,
     )
 
 
@@ -186,7 +219,7 @@ def _probabilities(answer: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     if not (answer.min() >= -ROUNDING and abs(answer.sum() - 1) <= ROUNDING):
         raise BadModelError(
             f"the model answers a golden input with {answer.tolist()}, which are no probabilities that sum to 1: "
-            "its signature must end in a softmax"
+            "its signature must end in a softmax; of a SavedModel that is no run's, --logits makes up for it"
         )
     # A softmax may exceed 1 by a rounding, which a contract may not.
     return np.clip(answer, 0, 1)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge.errors import BadModelError
-from export.runs import Samples
+from export.samples import Samples
 
 BATCHES = (1, 256)
 """One image at a time as on a quiet topic, and many at once; 256 leaves a ragged last batch of 10,000."""

@@ -10,7 +10,7 @@ import click
 
 from edge.errors import BadDataError, ConfigurationError
 from export import parity
-from export.runs import Run
+from export.source import Source
 
 LEAST_RECORDED_AGREEMENT = 0.99
 """Below it the SavedModel is not the model that the run evaluated; a GPU's rounding moves one image in a thousand."""
@@ -59,14 +59,14 @@ def refuse(verdict: parity.Parity, output: Path, precision: str) -> None:
 
 
 def document(
-    verdict: parity.Parity, data: bytes, output: Path, source: Run, precision: str, versions: dict[str, str]
+    verdict: parity.Parity, data: bytes, output: Path, source: Source, precision: str, versions: dict[str, str]
 ) -> str:
     """The parity file's text."""
     content = {
         "model": output.name,
         "sha256": hashlib.sha256(data).hexdigest(),
         "precision": precision,
-        "run": source.name,
+        "run": source.run,
         "run_test_accuracy": source.test_accuracy,
         **verdict.to_dict(),
         "versions": versions,

@@ -6,70 +6,21 @@ import json
 import re
 import zipfile
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from edge.contract import Contract
 from edge.errors import BadDataError
-from edge.images import load_images
+from export.samples import Samples, read_samples
+from export.source import Source
 
 COMPLETE = ("config.json", "metrics.json")
 """Files of a run that is complete; training writes `metrics.json` last."""
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Images [N, ...] with class numbers int [N] and, from a run, the probabilities [N, classes] it recorded."""
-
-    image: npt.NDArray[Any]
-    label: npt.NDArray[np.integer[Any]]
-    probabilities: npt.NDArray[np.floating[Any]] | None = None
-
-
-@dataclass(frozen=True)
-class Run:
-    """A complete run; `golden` are the images [G, *image_shape] of its reference inputs."""
-
-    directory: Path
-    architecture: str
-    dataset: str
-    labels: tuple[str, ...]
-    image_shape: tuple[int, ...]
-    created: str
-    test_accuracy: float
-    golden: npt.NDArray[np.uint8]
-
-    @property
-    def name(self) -> str:
-        """The directory's name, by which the model and its parity file refer to the run."""
-        return self.directory.resolve().name
-
-    @property
-    def version(self) -> str:
-        """The run's time stamp: unique a model, and later is greater; a commit may train any number of models."""
-        stamp = re.match(r"\d{8}-\d{6}", self.name)
-        return stamp.group() if stamp else self.created
-
-    @property
-    def saved_model(self) -> Path:
-        """The SavedModel's directory."""
-        return self.directory / "models" / "saved_model"
-
-    @property
-    def training_images(self) -> Path:
-        """The images that the model was trained on."""
-        return self.directory / "predictions" / "train.npz"
-
-    @property
-    def predictions(self) -> Path:
-        """The test images with the probabilities that the run recorded for them."""
-        return predictions_of(self.directory)
 
 
 def predictions_of(directory: Path) -> Path:
@@ -88,7 +39,7 @@ def newest_run(runs: Path) -> Path:
     return max(complete, key=lambda path: path.name)
 
 
-def read_run(directory: Path) -> Run:
+def read_run(directory: Path) -> Source:
     """Read what export needs of a run.
 
     Raises: BadDataError, naming the file and the field, for a run that is incomplete or damaged.
@@ -104,37 +55,31 @@ def read_run(directory: Path) -> Run:
     shape = tuple(_field(dataset, "image_shape", list, config_path))
     if not all(type(size) is int and size > 0 for size in shape):
         raise BadDataError(f"{config_path}: 'image_shape' must be positive integers")
-    return Run(
-        directory=directory,
-        architecture=_field(config, "architecture", str, config_path),
+    name, created = directory.resolve().name, _field(config, "created", str, config_path)
+    # A commit may train any number of models; a run's time stamp is its own, and later is greater.
+    stamp = re.match(r"\d{8}-\d{6}", name)
+    return Source(
+        saved_model=directory / "models" / "saved_model",
+        name=_field(config, "architecture", str, config_path),
+        version=stamp.group() if stamp else created,
+        run=name,
         dataset=_without_folders(_field(dataset, "name", str, config_path)),
         labels=_labels(_field(dataset, "label_names", list, config_path), config_path),
         image_shape=shape,
-        created=_field(config, "created", str, config_path),
+        created=created,
         test_accuracy=_accuracy(metrics, "test_accuracy", metrics_path),
         golden=_golden(directory / "reference.json", shape),
+        test_images=predictions_of(directory),
+        training_images=directory / "predictions" / "train.npz",
     )
 
 
-def read_samples(path: Path) -> Samples:
-    """Read labelled images from a `.npz` or IDX.
-
-    Raises: BadDataError for a file that is missing, damaged, or without labels.
-    """
-    if not path.exists():
-        raise BadDataError(f"there is no {path}")
-    images = load_images(path)
-    if images.label is None:
-        raise BadDataError(f"{path} has no labels to compare with")
-    return Samples(images.image, images.label)
-
-
-def read_predictions(run: Run) -> Samples:
+def read_predictions(run: Source) -> Samples:
     """The run's test images, with the probabilities that it recorded for them.
 
     Raises: BadDataError for a file that is missing or damaged.
     """
-    path, samples = run.predictions, read_samples(run.predictions)
+    path, samples = run.test_images, read_samples(run.test_images)
     try:
         with np.load(path, allow_pickle=False) as archive:
             probabilities = archive["probabilities"]
@@ -149,36 +94,6 @@ def read_predictions(run: Run) -> Samples:
             f"it must be floats of shape {shape}"
         )
     return replace(samples, probabilities=probabilities)
-
-
-def read_training(run: Run, count: int) -> Samples:
-    """Up to `count` of the run's training images, at equal distances.
-
-    Raises: BadDataError for a file that is missing or damaged.
-    """
-    samples = read_samples(run.training_images)
-    chosen = np.linspace(0, len(samples.label) - 1, min(count, len(samples.label))).astype(np.int64)
-    return Samples(samples.image[chosen], samples.label[chosen])
-
-
-def matched(samples: Samples, contract: Contract, path: Path) -> Samples:
-    """The samples with images of exactly the contract's shape; a trailing channel of 1 may be absent in the file.
-
-    Raises: BadDataError where images or classes contradict the contract.
-    """
-    image, shape, classes = samples.image, contract.shape, len(contract.labels)
-    if (*image.shape[1:], 1) == shape:
-        image = image[..., np.newaxis]
-    if image.shape[1:] != shape or image.dtype != np.dtype(contract.dtype):
-        raise BadDataError(
-            f"{path} holds images of {image.dtype} {list(image.shape[1:])}; "
-            f"the model needs {contract.dtype} {list(shape)}"
-        )
-    if samples.label.min() < 0 or samples.label.max() >= classes:
-        raise BadDataError(
-            f"{path} has labels from {samples.label.min()} to {samples.label.max()}; the model has {classes} classes"
-        )
-    return replace(samples, image=image)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from training import quiet, recipes
+from training import modes, quiet, recipes
 
 if TYPE_CHECKING:
     from training.runs import Run
@@ -15,29 +15,6 @@ if TYPE_CHECKING:
 EXIT_INTERRUPTED = 130
 ARCHITECTURES = ("lenet", "smallcnn", "resnet20")
 """What `training.models` registers, which takes TensorFlow, and seconds, to ask."""
-OVERRIDES = ("epochs", "batch_size", "learning_rate")
-"""Options that are keys of a recipe; `--set` reaches the others."""
-ONLY_FOR_TRAINING = (
-    "architecture",
-    "recipe",
-    *OVERRIDES,
-    "set",
-    "seed",
-    "seeds",
-    "stream",
-    "mixed_precision",
-    "replicas",
-    "visualise_every",
-    "measure_every",
-    "calibrate",
-)
-MODES = {
-    "dont_train": "a saved model is evaluated as it is",
-    "resume": "a run goes on as it was begun",
-    "list": "nothing is trained",
-    "compare": "nothing is trained",
-}
-"""Options that ask for something else than a new training, and why they contradict those that are for one."""
 
 
 def _architecture(context: click.Context, option: click.Parameter, value: str) -> str:
@@ -115,8 +92,8 @@ def main(context: click.Context, /, paths: tuple[Path, ...], root: Path, **optio
     With --dont-train nothing is written: the saved model of RUN is evaluated on the run's own test images, or on
     those of --data. With --compare the last line is the file of the curves.
     """
-    mode = _check(context, paths)
-    for name in MODES:
+    mode = modes.asked(context, len(paths))
+    for name in modes.OTHERS:
         options.pop(name)
     run, state = paths[0] if paths else None, dict[str, "Run"]()
     try:
@@ -134,50 +111,6 @@ def main(context: click.Context, /, paths: tuple[Path, ...], root: Path, **optio
     except KeyboardInterrupt:
         click.echo(_interrupted(state.get("run")), err=True)
         sys.exit(EXIT_INTERRUPTED)
-
-
-def _check(context: click.Context, paths: tuple[Path, ...]) -> str | None:
-    """Which of `MODES` is asked for, if any; options that contradict one another are refused."""
-    given = {n for n in context.params if context.get_parameter_source(n) != ParameterSource.DEFAULT}
-    modes = [name for name in MODES if name in given]
-    mode = modes[0] if modes else None
-    trains = mode is None or (mode == "resume" and "seeds" in given)
-    _check_paths(mode, trains, len(paths))
-    if trains:
-        _check_seeds(given, context.params["seeds"])
-    if mode is not None:
-        refused = [
-            *modes[1:],
-            *(() if trains else ONLY_FOR_TRAINING),
-            *(() if mode == "dont_train" or trains else ("data",)),
-        ]
-        words = ", ".join(_spelt(name) for name in refused if name in given)
-        if words:
-            raise click.UsageError(f"{_spelt(mode)} contradicts {words}: {MODES[mode]}")
-    return mode
-
-
-def _check_paths(mode: str | None, trains: bool, count: int) -> None:
-    if count and (trains or mode == "list"):
-        raise click.UsageError(
-            "RUN is only for --resume, --dont-train and --compare; a training always makes a new run"
-        )
-    if mode == "compare" and count < 2:
-        raise click.UsageError("--compare needs the directories of at least two runs")
-    if mode != "compare" and count > 1:
-        raise click.UsageError("only --compare takes more than one RUN")
-
-
-def _check_seeds(given: set[str], seeds: tuple[int, ...]) -> None:
-    if {"seed", "seeds"} <= given:
-        raise click.UsageError("--seeds contradicts --seed")
-    twice = next((seed for seed in seeds if seeds.count(seed) > 1), None)
-    if twice is not None:
-        raise click.UsageError(f"--seeds: {twice} comes twice")
-
-
-def _spelt(name: str) -> str:
-    return "--" + name.replace("_", "-")
 
 
 def _train(root: Path, options: dict[str, Any], state: dict[str, "Run"], resume: bool) -> None:
@@ -220,7 +153,7 @@ def _show(run: "Run") -> None:
 def _recipe(options: dict[str, Any]) -> recipes.Recipe:
     """The recipe that `options` name, with theirs in place of its own; they are taken out of `options`."""
     name = options.pop("recipe") or recipes.of_architecture(options["architecture"])
-    overrides = {key: options.pop(key) for key in OVERRIDES}
+    overrides = {key: options.pop(key) for key in modes.OVERRIDES}
     chosen = {key: value for key, value in overrides.items() if value is not None}
     return recipes.load(name, recipes.parsed(options.pop("set")) | chosen)
 

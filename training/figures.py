@@ -29,6 +29,9 @@ MOST_NUMBERS = 20
 MOST_ROWS = 40
 """Bars below one another; with more classes they stand in several columns."""
 
+MOST_CLASSES = 120
+"""Of more classes, only the worst have a row of their own."""
+
 MOST_LETTERS = 24
 """Longer labels would leave no room for what is drawn."""
 
@@ -56,10 +59,8 @@ def accuracy_evolution(history: Mapping[str, Sequence[float]]) -> Figure:
     if history.get("val_accuracy"):
         best = int(np.argmax(history["val_accuracy"])) + 1
         axes.axvline(best, color="black", linewidth=0.8, linestyle=":", label=f"best on validation: epoch {best}")
-    axes.set(title="Accuracy during training", xlabel="epoch", ylabel="accuracy")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    axes.grid(alpha=0.3)
+    _accuracy_over_epochs(axes, "Accuracy during training")
+    axes.set_ylabel("accuracy")
     axes.legend(loc="best")
     return figure
 
@@ -73,25 +74,39 @@ def overlaid(histories: Mapping[str, Mapping[str, Sequence[float | None]]]) -> F
             values = history.get(key, ())
             style, colour = STYLES[number // len(RUNS) % len(STYLES)], RUNS[number % len(RUNS)]
             axes.plot(range(1, len(values) + 1), values, style, color=colour, marker="o", markersize=3, label=name)
-        axes.set(title=f"Accuracy, {title} images", xlabel="epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-        axes.grid(alpha=0.3)
+        _accuracy_over_epochs(axes, f"Accuracy, {title} images")
     panels[0].set_ylabel("accuracy")
     handles, names = panels[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower left", fontsize=8)
     return figure
 
 
+def _accuracy_over_epochs(axes: Any, title: str) -> None:
+    axes.set(title=title, xlabel="epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.grid(alpha=0.3)
+
+
+def _worth_drawing(accuracies: Sequence[float | None]) -> tuple[list[int], str]:
+    """All classes, or those of the lowest accuracy, worst first, where there are many; and a title's words for them."""
+    count = len(accuracies)
+    if count <= MOST_CLASSES:
+        return list(range(count)), ""
+    worst = sorted((math.inf if value is None else value, number) for number, value in enumerate(accuracies))
+    return [number for _, number in worst[:MOST_CLASSES]], f"\nthe {MOST_CLASSES} worst of {count:,} classes"
+
+
 def per_class_accuracy(accuracies: Mapping[str, float | None], overall: float) -> Figure:
-    """A bar for each class, in the order of the labels, and a line at the overall accuracy."""
-    columns = math.ceil(len(accuracies) / MOST_ROWS)
-    rows = math.ceil(len(accuracies) / columns)
+    """A bar for each class, in the order of the labels or the worst of many, and a line at the overall accuracy."""
+    chosen, which = _worth_drawing(list(accuracies.values()))
+    items = [list(accuracies.items())[number] for number in chosen]
+    columns = math.ceil(len(items) / MOST_ROWS)
+    rows = math.ceil(len(items) / columns)
     figure = Figure(figsize=(7 + 5 * (columns - 1), 1.6 + 0.32 * rows), layout="constrained")
-    items = list(accuracies.items())
     for column, axes in enumerate(figure.subplots(1, columns, squeeze=False)[0]):
         _bars(axes, items[column * rows : (column + 1) * rows], rows, overall)
-    figure.suptitle("Accuracy per class, test images", fontsize=11)
+    figure.suptitle(f"Accuracy per class, test images{which}", fontsize=11)
     figure.legend(handles=figure.axes[0].lines, loc="outside lower right", fontsize=8)
     return figure
 
@@ -110,8 +125,13 @@ def _bars(axes: Any, items: Sequence[tuple[str, float | None]], rows: int, overa
 def per_class_evolution(
     epochs: Sequence[int], accuracies: Sequence[Sequence[float | None]], names: Sequence[str]
 ) -> Figure:
-    """A row for each class and a column for each measured epoch, (epochs, classes), coloured by the accuracy."""
-    values = np.array(accuracies, np.float64).T  # None becomes NaN
+    """A row for each class and a column for each measured epoch, (epochs, classes), coloured by the accuracy.
+
+    Of many classes, the rows are those that are worst in the last epoch.
+    """
+    chosen, which = _worth_drawing(accuracies[-1])
+    names = [names[number] for number in chosen]
+    values = np.array(accuracies, np.float64).T[chosen]  # None becomes NaN
     few = len(names) <= MOST_NUMBERS
     numbers = few and len(epochs) <= MOST_NUMBERS
     width = min(3.5 + (0.45 if numbers else 0.2) * len(epochs), 14)
@@ -125,7 +145,7 @@ def per_class_evolution(
     axes.set_yticks(range(len(names)), [short(name) for name in names], fontsize=None if few else 7)
     ticks = range(0, len(epochs), math.ceil(len(epochs) / MOST_NUMBERS))
     axes.set_xticks(ticks, [str(epochs[i]) for i in ticks])
-    axes.set(title="Accuracy per class during training, test images", xlabel="epoch")
+    axes.set(title=f"Accuracy per class during training, test images{which}", xlabel="epoch")
     missing = " (white: no images)" if np.isnan(values).any() else ""
     figure.colorbar(picture, label=f"accuracy{missing}", format=PercentFormatter(1.0))
     return figure

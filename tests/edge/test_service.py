@@ -13,6 +13,7 @@ from edge import service
 from edge.codec import decode_prediction
 from edge.delivery import AtLeastOnce, Delivery
 from edge.errors import BrokerUnavailableError, FencedError
+from edge.hooks import Hooks, Served
 from edge.images import Images
 from edge.memory_client import MemoryClient, MemorySink, MemorySource
 from edge.model import Model, load_model
@@ -45,7 +46,8 @@ def classify(client: MemoryClient, model: Model) -> Service:
     delivery = AtLeastOnce(client.open_sink, commit_interval_s=0.0)
     source = ReadUntilEmpty(client.open_source("in", "group", delivery.on_revoked), delivery, stop)
     delivery.attach(source)
-    service = Service(source, delivery, model, OPTIONS)
+    served = Served(model)
+    service = Service(source, delivery, Hooks(lambda: served), OPTIONS)
     service.run(stop)
     assert delivery.drain(1.0) == 0
     source.close()

@@ -146,7 +146,7 @@ def test_help_shows_export_and_evaluate_without_tensorflow() -> None:
 
 
 def test_tidy_drops_what_no_output_needs(grey_run: Path) -> None:
-    saved = convert.load_saved_model(grey_run / "models" / "saved_model")
+    saved = convert.load_saved_model(read_run(grey_run))
     clean = convert.to_onnx(saved, "tiny", 17)
     cluttered = onnx.ModelProto()
     cluttered.CopyFrom(clean)

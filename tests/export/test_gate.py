@@ -13,7 +13,8 @@ from click.testing import Result
 
 from edge.model import load_model
 from export import convert, parity
-from export.runs import Samples, read_samples
+from export.runs import read_run
+from export.samples import Samples, read_samples
 
 Export = Callable[..., Result]
 MakeRun = Callable[..., Path]
@@ -40,7 +41,7 @@ def assert_untouched(model: Path) -> None:
 def test_other_weights_are_refused_and_the_worst_images_named(
     export: Export, grey_run: Path, other_run: Path, old_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original, other = convert.to_onnx, convert.load_saved_model(other_run / "models" / "saved_model")
+    original, other = convert.to_onnx, convert.load_saved_model(read_run(other_run))
     monkeypatch.setattr(convert, "to_onnx", lambda _, name, opset: original(other, name, opset))
     result = export(grey_run, "-o", old_model)
     assert result.exit_code == 78
@@ -48,7 +49,7 @@ def test_other_weights_are_refused_and_the_worst_images_named(
     assert_untouched(old_model)
 
     samples = read_samples(grey_run / "predictions" / "test.npz")
-    expected = convert.load_saved_model(grey_run / "models" / "saved_model").infer(samples.image)
+    expected = convert.load_saved_model(read_run(grey_run)).infer(samples.image)
     found = other.infer(samples.image)
     wrong = expected.argmax(1) != found.argmax(1)
     index = int(np.where(wrong, np.abs(expected - found).max(1), 0).argmax())

@@ -20,7 +20,7 @@ from edge.errors import BadModelError
 from edge.model import load_model
 from export import parity
 from export.precision import halve, quantise
-from export.runs import Samples
+from export.samples import Samples
 
 Arrays = dict[str, npt.NDArray[Any]]
 Export = Callable[..., Result]

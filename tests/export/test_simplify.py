@@ -11,12 +11,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from export import convert
+from export.runs import read_run
 from export.simplify import simplify
 
 
 def converted(run: Path, opset: int, monkeypatch: pytest.MonkeyPatch) -> tuple[onnx.ModelProto, onnx.ModelProto]:
     """The run's model as tf2onnx leaves it, and simplified."""
-    saved = convert.load_saved_model(run / "models" / "saved_model")
+    saved = convert.load_saved_model(read_run(run))
     simple = convert.to_onnx(saved, "tiny", opset)
     monkeypatch.setattr(convert, "simplify", lambda proto: proto)
     return convert.to_onnx(saved, "tiny", opset), simple

@@ -34,6 +34,26 @@ def test_per_class_plot_of_many_classes_has_columns() -> None:
     assert len({axes.get_ylim() for axes in columns}) == 1
 
 
+@pytest.mark.parametrize("count", [1_000, 10_000])
+def test_plots_of_very_many_classes_show_the_worst(count: int) -> None:
+    accuracies = [None, *np.random.default_rng(0).permutation(np.linspace(0, 1, count - 1)).tolist()]
+    worst = sorted(value for value in accuracies if value is not None)[: figures.MOST_CLASSES]
+    figure = figures.per_class_accuracy({str(i): value for i, value in enumerate(accuracies)}, 0.5)
+    columns: list[Any] = figure.axes
+    assert [bar.get_width() for axes in columns for bar in axes.patches] == pytest.approx(worst)
+    labels = [t.get_text() for axes in columns for t in axes.get_yticklabels()]
+    assert [accuracies[int(label)] for label in labels] == pytest.approx(worst)
+    evolution = figures.per_class_evolution([1, 2], [[0.5] * count, accuracies], [str(i) for i in range(count)])
+    rows: Any = evolution.axes[0]
+    assert rows.images[0].get_array()[:, 1].tolist() == pytest.approx(worst)
+    assert [t.get_text() for t in rows.get_yticklabels()] == labels
+    for title in (figure.get_suptitle(), rows.get_title()):
+        assert title.endswith(f"\nthe 120 worst of {count:,} classes")
+    for drawn_one in (figure, evolution):
+        canvas: Any = FigureCanvasAgg(drawn_one)
+        canvas.draw()
+
+
 def test_confusion_plot_shows_counts_and_shares() -> None:
     matrix = np.array([[2, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 0], [0, 0, 0, 0]])
     axes: Any = figures.confusion(matrix, NAMES).axes[0]
@@ -161,7 +181,7 @@ def drawn(count: int) -> list[Figure]:
     ]
 
 
-@pytest.mark.parametrize("count", [2, 10, 100])
+@pytest.mark.parametrize("count", [2, 10, 100, 300])
 def test_no_text_leaves_its_figure_or_covers_another(count: int) -> None:
     for figure in drawn(count):
         canvas: Any = FigureCanvasAgg(figure)

@@ -1,5 +1,7 @@
 """The classifier in Quix Streams: a StreamingDataFrame from topic to topic, which passes the headers on."""
 
+import tempfile
+
 from quixstreams import Application
 
 from bench.peers.apps.answer import Classifier, arguments
@@ -7,6 +9,11 @@ from bench.peers.apps.answer import Classifier, arguments
 
 def main() -> None:
     """Run until SIGTERM."""
+    with tempfile.TemporaryDirectory() as state_dir:
+        _run(state_dir)
+
+
+def _run(state_dir: str) -> None:
     given = arguments()
     app = Application(
         broker_address=given.servers,
@@ -14,6 +21,8 @@ def main() -> None:
         auto_offset_reset="earliest",
         processing_guarantee="at-least-once",
         loglevel="WARNING",
+        # Made even without state, by default in the working directory.
+        state_dir=state_dir,
         # librdkafka has 5 ms by default.
         producer_extra_config={"linger.ms": 0} if given.setting == "for-latency" else None,
     )
