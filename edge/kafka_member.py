@@ -1,11 +1,13 @@
 """This process's place in its consumer group, kept where kafka-python 3.0.12 would lose it."""
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import kafka.errors
 
 from edge.kafka_errors import translate
+from edge.records import Partition
 from edge.servers import HEARTBEAT_INTERVAL_MS, SESSION_TIMEOUT_MS
 
 _HEARTBEAT_GRACE_S = 0.5
@@ -54,6 +56,18 @@ class Member:
         sent = max(self._coordinator.heartbeat.last_send, self._coordinator.heartbeat.last_reset)
         is_late = time.monotonic() - sent > HEARTBEAT_INTERVAL_MS / 1000 + _HEARTBEAT_GRACE_S
         return is_late and bool(self._coordinator.stable())
+
+    def lag(self, starts: Mapping[Partition, int]) -> dict[Partition, int | None]:
+        """As `records.Source.lag`; `starts` are the first offsets of what was polled and not read."""
+        lags: dict[Partition, int | None] = {}
+        for topic_partition in self._consumer.assignment():
+            # By now they may belong to another member.
+            state = self._consumer._subscription.assignment.get(topic_partition)
+            partition = Partition(*topic_partition)
+            position, end = (None, None) if state is None else (state.position, state.highwater)
+            is_known = position is not None and end is not None
+            lags[partition] = max(0, end - starts.get(partition, position.offset)) if is_known else None
+        return lags
 
     def hear_of_commits(self) -> None:
         """Take in what became of commits, as each poll does; raises KafkaError when another process has this name."""
