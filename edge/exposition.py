@@ -33,7 +33,7 @@ class Exposition:
 
     def render(self) -> bytes:
         """All metrics as of now."""
-        return generate_latest(self._registry)
+        return bytes(generate_latest(self._registry))
 
     def describe(self) -> list[Any]:
         """Nothing beforehand: labels come with the model."""

@@ -59,15 +59,9 @@ class Member:
 
     def lag(self, starts: Mapping[Partition, int]) -> dict[Partition, int | None]:
         """As `records.Source.lag`; `starts` are the first offsets of what was polled and not read."""
-        lags: dict[Partition, int | None] = {}
-        for topic_partition in self._consumer.assignment():
-            # By now they may belong to another member.
-            state = self._consumer._subscription.assignment.get(topic_partition)
-            partition = Partition(*topic_partition)
-            position, end = (None, None) if state is None else (state.position, state.highwater)
-            is_known = position is not None and end is not None
-            lags[partition] = max(0, end - starts.get(partition, position.offset)) if is_known else None
-        return lags
+        states = self._consumer._subscription.assignment
+        assigned = {Partition(*tp): states.get(tp) for tp in self._consumer.assignment()}
+        return {partition: _lag(state, starts.get(partition)) for partition, state in assigned.items()}
 
     def hear_of_commits(self) -> None:
         """Take in what became of commits, as each poll does; raises KafkaError when another process has this name."""
@@ -106,3 +100,15 @@ class Member:
         if is_follower and count and self._known not in (None, count):
             self._known = count
             coordinator.request_rejoin()
+
+
+def _lag(state: Any, start: int | None) -> int | None:
+    """From where a partition is read, which is its position unless `start` says it, to its end."""
+    if state is None:
+        # By now it belongs to another member.
+        return None
+    # Looked up once: the client's own thread moves them.
+    position, end = state.position, state.highwater
+    if position is None or end is None:
+        return None
+    return max(0, int(end) - int(position.offset if start is None else start))

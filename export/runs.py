@@ -142,7 +142,7 @@ def _reference(document: dict[str, Any], labels: tuple[str, ...], path: Path) ->
     if "class_mix" not in document:
         return None
     mix = _field(document, "class_mix", dict, path)
-    shares = [mix.get(label) for label in labels]
+    shares: list[Any] = [mix.get(label) for label in labels]
     if len(mix) != len(labels) or not all(map(is_share, shares)):
         raise BadDataError(f"{path}: 'class_mix' must have a number from 0 to 1 for each label")
     if abs(sum(shares) - 1) > MIX_TOLERANCE:

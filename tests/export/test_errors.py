@@ -35,6 +35,11 @@ def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
 
 
+def rename_to_few(run: Path) -> None:
+    edit(run / "config.json", lambda d: d["dataset"].update(label_names=["a", "b"]))
+    edit(run / "reference.json", lambda d: d.pop("class_mix"))
+
+
 DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "no metrics": (lambda r: (r / "metrics.json").unlink(), "is incomplete (no metrics.json): train to the end"),
     "no config": (lambda r: (r / "config.json").unlink(), "is incomplete (no config.json)"),
@@ -46,10 +51,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         "'label_names' must be strings that differ",
     ),
     "few labels": (
-        lambda r: (
-            edit(r / "config.json", lambda d: d["dataset"].update(label_names=["a", "b"])),
-            edit(r / "reference.json", lambda d: d.pop("class_mix")),
-        ),
+        rename_to_few,
         "'probabilities' is float32 of shape (300, 10); it must be floats of shape (300, 2)",
     ),
     "shape of another model": (
