@@ -1,12 +1,10 @@
 """The classifier's metrics in Prometheus' text format, by the optional package prometheus-client."""
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
-from prometheus_client.utils import floatToGoString
 
 from edge.metrics import Histogram, Metrics
 from edge.model import Model
@@ -146,7 +144,7 @@ def _gauge(name: str, text: str, value: float) -> Any:
 def _buckets(histogram: Histogram) -> tuple[list[tuple[str, float]], float]:
     """Cumulative counts by upper bound, and the sum of all values."""
     counts, total = [], 0
-    for bound, count in zip([*histogram.bounds, math.inf], histogram.counts, strict=True):
+    for bound, count in zip([*map(float, histogram.bounds), "+Inf"], histogram.counts, strict=True):
         total += count
-        counts.append((floatToGoString(bound), float(total)))
+        counts.append((str(bound), float(total)))
     return counts, histogram.sum
