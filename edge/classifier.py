@@ -11,7 +11,7 @@ from edge import cli
 from edge.cluster import Cluster
 from edge.codec import REQUEST_TOPIC_CONFIG
 from edge.delivery import COMMIT_INTERVAL_S, AtLeastOnce, Delivery
-from edge.hooks import Hooks, Served
+from edge.hooks import Hooks, Observer, Served
 from edge.model import load_model
 from edge.records import Client
 from edge.service import MAX_BATCH, Options, Service
@@ -104,6 +104,18 @@ def check_sha256(_: click.Context, __: click.Parameter, value: str | None) -> st
     metavar="SECONDS",
     help="How long to wait, when stopped, for what is in flight.",
 )
+@cli.option(
+    "METRICS_PORT",
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    help="Serve /metrics for Prometheus, /livez and /readyz on this port, 0 for any free one; needs prometheus-client.",
+)
+@cli.option(
+    "METRICS_HOST",
+    "--metrics-host",
+    callback=cli.check_name,
+    help="Address of that port; nobody is asked for a password there.  [default: 127.0.0.1]",
+)
 @cli.partitions
 @cli.cluster
 @cli.verbose
@@ -122,6 +134,8 @@ def main(
     max_dead_letter_bytes: int,
     commit_interval: float,
     drain_timeout: float,
+    metrics_port: int | None,
+    metrics_host: str | None,
     partitions: int,
     cluster: Cluster,
 ) -> None:
@@ -136,9 +150,13 @@ def main(
         raise click.UsageError("--delivery exactly-once needs --instance-id: a name for this process that it keeps")
     if delivery == EXACTLY_ONCE and commit_interval > TRANSACTION_TIMEOUT_S / 2:
         raise click.UsageError(f"exactly-once needs a --commit-interval of at most {TRANSACTION_TIMEOUT_S / 2:.0f} s")
+    if metrics_host is not None and metrics_port is None:
+        raise click.UsageError("--metrics-host needs --metrics-port")
     stop = cli.stop_on_signals()
+    observer = Observer() if metrics_port is None else _metrics(metrics_host or "127.0.0.1", metrics_port, max_batch)
     served = Served(load_model(model, contract, model_sha256, threads))
     log.info("serving %s %s (%s)", served.model.contract.name, served.model.sha256, model)
+    observer.loaded(served)
     pubsub = cluster.connect(stop, instance_id)
     pubsub.create_topic(request_topic, partitions, REQUEST_TOPIC_CONFIG, "READ")
     pubsub.create_topic(prediction_topic, partitions, right="WRITE")
@@ -147,8 +165,9 @@ def main(
     guarantee = _guarantee(pubsub.client, delivery, name, commit_interval)
     source = pubsub.client.open_source(request_topic, group, guarantee.on_revoked)
     guarantee.attach(source)
+    observer.connected(source, guarantee)
     written = Options(prediction_topic, dead_letter_topic, max_batch, max_dead_letter_bytes)
-    service = Service(source, guarantee, Hooks(lambda: served), written)
+    service = Service(source, guarantee, Hooks(lambda: served, observer=observer), written)
     try:
         service.run(stop)
     finally:
@@ -165,6 +184,14 @@ def _guarantee(client: Client, delivery: str, name: str, commit_interval_s: floa
     if delivery == EXACTLY_ONCE:
         return ExactlyOnce(lambda: client.open_transactional_sink(name), commit_interval_s)
     return AtLeastOnce(client.open_sink, commit_interval_s)
+
+
+def _metrics(host: str, port: int, max_batch: int) -> Observer:
+    from edge.metrics_server import serve_metrics  # noqa: PLC0415 - only for whoever asks for it
+
+    server = serve_metrics(host, port, max_batch)
+    click.get_current_context().call_on_close(server.close)
+    return server.metrics
 
 
 if __name__ == "__main__":

@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from edge.codec import PredictionEncoder, Request, Timing
+from edge.delivery import Delivery
 from edge.errors import BadRequestError
 from edge.model import Model
-from edge.records import Encoded, Record
+from edge.records import Encoded, Record, Source
 
 
 class Served:
@@ -20,6 +21,12 @@ class Served:
 class Observer:
     """What is told of the loop, on its thread; by itself it heeds nothing."""
 
+    def loaded(self, served: Served) -> None:
+        """A model is warm; the cluster comes next."""
+
+    def connected(self, source: Source, delivery: Delivery) -> None:
+        """The loop is about to begin."""
+
     def turned(self) -> None:
         """The loop has come round, with or without records."""
 
@@ -27,9 +34,14 @@ class Observer:
         """A record goes to the dead letters."""
 
     def answered(
-        self, requests: Sequence[Request], classes: Sequence[int], confidences: Sequence[float], timing: Timing
+        self,
+        served: Served,
+        requests: Sequence[Request],
+        classes: Sequence[int],
+        confidences: Sequence[float],
+        timing: Timing,
     ) -> None:
-        """Predictions of one batch are being written."""
+        """Predictions of one batch, which this model made, are being written."""
 
 
 def _admit(_: Record) -> None:

@@ -143,7 +143,7 @@ class Service:
         answers = batch.served.encoder.encode(requests, classes, confidences, timing)
         if answers:
             self._delivery.write(batch.ticket, self._options.prediction_topic, answers)
-            self._hooks.observer.answered(requests, classes, confidences, timing)
+            self._hooks.observer.answered(batch.served, requests, classes, confidences, timing)
             self.counts.predictions += len(answers)
 
     def _finite(
