@@ -7,17 +7,17 @@ from pathlib import Path
 
 import click
 
-from edge import cli
+from edge import cli, tracing
 from edge.cluster import Cluster
 from edge.codec import REQUEST_TOPIC_CONFIG
 from edge.delivery import COMMIT_INTERVAL_S, AtLeastOnce, Delivery
-from edge.hooks import Hooks, Served
+from edge.hooks import Hooks, Observer, Served
 from edge.model import load_model
 from edge.records import Client
 from edge.service import MAX_BATCH, Options, Service
 from edge.transactions import TRANSACTION_TIMEOUT_S, ExactlyOnce
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("edge.classifier")
 
 AT_LEAST_ONCE, EXACTLY_ONCE = "at-least-once", "exactly-once"
 
@@ -148,7 +148,8 @@ def main(
     source = pubsub.client.open_source(request_topic, group, guarantee.on_revoked)
     guarantee.attach(source)
     written = Options(prediction_topic, dead_letter_topic, max_batch, max_dead_letter_bytes)
-    service = Service(source, guarantee, Hooks(lambda: served), written)
+    hooks = Hooks(lambda: served, observer=tracing.traced(Observer()))
+    service = Service(source, guarantee, hooks, written)
     try:
         service.run(stop)
     finally:
