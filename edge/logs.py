@@ -41,7 +41,8 @@ def choose_form(context: click.Context, parameter: click.Parameter, as_json: boo
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if as_json else text)
     logging.basicConfig(handlers=[handler], level=logging.INFO)
-    logging.captureWarnings(as_json)
+    if as_json:
+        logging.captureWarnings(True)
 
 
 def choose_level(context: click.Context, parameter: click.Parameter, verbosity: int) -> None:

@@ -62,8 +62,14 @@ def install(bundle: Path, *directories: Path) -> subprocess.CompletedProcess[str
 def start(installed: Path, app: str, cwd: Path, *options: str, **environment: str) -> subprocess.Popen[str]:
     """An installed app, with nothing of this repository within its reach."""
     program = installed / "current" / "venv" / "bin" / f"edge-{app}"
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen([program, *options], cwd=cwd, env={**CLEAN, **environment}, text=True, **pipes)
+    return subprocess.Popen(
+        [str(program), *options],
+        cwd=cwd,
+        env={**CLEAN, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def changed(bundle: Path, to: Path) -> Path:
@@ -109,7 +115,7 @@ def test_the_installed_apps_serve_over_a_real_kafka(installed: Path, broker: Loc
 
 def test_it_runs_its_own_code_and_its_units_lead_to_it(installed: Path, tmp_path: Path) -> None:
     python = installed / "current" / "venv" / "bin" / "python"
-    command = [python, "-c", "import edge; print(edge.__file__)"]
+    command = [str(python), "-c", "import edge; print(edge.__file__)"]
     where = subprocess.run(command, cwd=tmp_path, env=CLEAN, check=True, capture_output=True, text=True)
     assert Path(where.stdout).is_relative_to(installed / "current" / "venv")
     unit = (installed / "systemd" / "edge-classifier@.service").read_text()

@@ -1,6 +1,7 @@
 """What --print-config says of every app: each value, where it came from, and no secret."""
 
 import json
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ APPS: dict[str, tuple[click.Command, list[str]]] = {
     "deadletter replay": (deadletter.main, ["replay"]),
 }
 NOWHERE = "127.0.0.1:1"
+PASSWORD = secrets.token_hex(9)
 
 
 def printed(app: str, *options: str, **environment: str) -> dict[str, dict[str, Any]]:
@@ -81,13 +83,13 @@ def test_text_is_a_line_for_each_value() -> None:
 
 def test_secrets_are_masked_whether_the_command_knows_them_or_not(tmp_path: Path) -> None:
     file = tmp_path / "password"
-    file.write_text("hunter2")
-    environment = {"EDGE_TLS_KEY_PASSWORD": "hunter2", "EDGE_SASL_PASWORD": "hunter2", "EDGE_DEVICE": "camera"}
+    file.write_text(PASSWORD)
+    environment = {"EDGE_TLS_KEY_PASSWORD": PASSWORD, "EDGE_SASL_PASWORD": PASSWORD, "EDGE_DEVICE": "camera"}
     for form in ("text", "json"):
         options = [f"--print-config={form}", "--sasl-password-file", str(file)]
         result = CliRunner().invoke(consumer.main, options, env=environment)
         assert result.exit_code == 0
-        assert "hunter2" not in result.output
+        assert PASSWORD not in result.output
         assert str(file) in result.output
     found = printed("consumer", **environment)
     assert found["EDGE_TLS_KEY_PASSWORD"]["value"] == "***"

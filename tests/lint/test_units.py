@@ -15,7 +15,7 @@ DEPLOY = ROOT / "deploy"
 APPS: dict[str, click.Command] = {"classifier": classifier.main, "query": query.main}
 HOME = "/opt/onnx-kafka-edge/current"
 EXPOSURE = 15
-"""Most that `systemd-analyze security` may count, in tenths: 12 as of systemd 252, where nothing set is 96."""
+"""Most that `systemd-analyze security` may count, in tenths: 11 as of systemd 252, where nothing set is 96."""
 NEWER = re.compile(r".*: Unknown key '(RestartSteps|RestartMaxDelaySec)' in section \[Service\], ignoring\.")
 
 needs_systemd = pytest.mark.skipif(
