@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from edge import cli
+from edge import cli, tracing
 from edge.cluster import Cluster
 from edge.codec import REQUEST_TOPIC_CONFIG
 from edge.delivery import COMMIT_INTERVAL_S, AtLeastOnce, Delivery
@@ -17,7 +17,7 @@ from edge.records import Client
 from edge.service import MAX_BATCH, Options, Service
 from edge.transactions import TRANSACTION_TIMEOUT_S, ExactlyOnce
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("edge.classifier")
 
 AT_LEAST_ONCE, EXACTLY_ONCE = "at-least-once", "exactly-once"
 
@@ -154,6 +154,7 @@ def main(
         raise click.UsageError("--metrics-host needs --metrics-port")
     stop = cli.stop_on_signals()
     observer = Observer() if metrics_port is None else _metrics(metrics_host or "127.0.0.1", metrics_port, max_batch)
+    observer = tracing.traced(observer)
     served = Served(load_model(model, contract, model_sha256, threads))
     log.info("serving %s %s (%s)", served.model.contract.name, served.model.sha256, model)
     observer.loaded(served)

@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 import numpy as np
 
-from edge import cli
+from edge import cli, logs, tracing
 from edge.cluster import Cluster
-from edge.codec import CREATED_NS, REQUEST_ID, REQUEST_TOPIC_CONFIG, TRUE_LABEL
+from edge.codec import CREATED_NS, REQUEST_ID, REQUEST_TOPIC_CONFIG, TRACEPARENT, TRUE_LABEL
 from edge.errors import EdgeError
 from edge.images import Images, load_images
 from edge.pubsub import PubSub
@@ -20,22 +20,28 @@ SAMPLES = Path("samples/fashion_mnist_test_200.npz")
 
 
 @click.command(epilog="Example: python -m edge.query --interval 0.1 --limit 200 --device camera-1")
-@click.option(
+@cli.option(
+    "IMAGES",
     "--images",
     type=click.Path(path_type=Path),
     default=SAMPLES,
-    show_default=True,
     help="A .npz of image[, label, label_names], an IDX file, or a folder of them.",
 )
-@click.option("--interval", type=cli.Finite(min=0), default=5.0, show_default=True, help="Seconds from image to image.")
+@cli.option("INTERVAL", "--interval", type=cli.Finite(min=0), default=5.0, help="Seconds from image to image.")
 @cli.limit
-@click.option("--shuffle", is_flag=True, help="Send the images in random order.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the random order.")
+@cli.option("SHUFFLE", "--shuffle", is_flag=True, help="Send the images in random order.")
+@cli.option("SEED", "--seed", type=click.IntRange(min=0), default=0, help="Seed of the random order.")
 @cli.option(
     "DEVICE",
     "--device",
     callback=cli.check_name,
     help="Name of this device: the key of its requests, which Kafka keeps in order.",
+)
+@cli.option(
+    "TRACEPARENT",
+    "--traceparent",
+    is_flag=True,
+    help="Begin a W3C trace with each request; its trace id is the request's id.",
 )
 @cli.request_topic
 @cli.partitions
@@ -48,6 +54,7 @@ def main(
     shuffle: bool,
     seed: int,
     device: str | None,
+    traceparent: bool,
     request_topic: str,
     partitions: int,
     cluster: Cluster,
@@ -64,7 +71,7 @@ def main(
         sent = 0
         next_s = time.monotonic()
         while sent != limit and not stop.wait(max(0.0, next_s - time.monotonic())):
-            _send(pubsub, request_topic, source, next(order), device)
+            _send(pubsub, request_topic, source, next(order), device, traceparent)
             sent += 1
             # After a pause, a sensor goes on at its pace instead of catching up.
             next_s = max(next_s + interval, time.monotonic())
@@ -77,20 +84,24 @@ def _order(count: int, seed: int | None) -> Iterator[int]:
         yield from range(count) if generator is None else map(int, generator.permutation(count))
 
 
-def _send(pubsub: PubSub, topic: str, images: Images, index: int, device: str | None) -> None:
-    headers = [(REQUEST_ID, uuid.uuid4().hex.encode()), (CREATED_NS, str(time.time_ns()).encode())]
+def _send(pubsub: PubSub, topic: str, images: Images, index: int, device: str | None, with_trace: bool) -> None:
+    request_id = uuid.uuid4().hex
+    headers = [(REQUEST_ID, request_id.encode()), (CREATED_NS, str(time.time_ns()).encode())]
     true_label = images.true_label(index)
     if true_label is not None:
         headers.append((TRUE_LABEL, true_label.encode()))
+    if with_trace:
+        headers.append((TRACEPARENT, tracing.new_traceparent(request_id)))
     key = None if device is None else os.fsencode(device)
     pubsub.write(topic, images.image[index].tobytes(), key, headers)
+    tracing.sent(request_id, topic, headers)
 
 
 def _finish(pubsub: PubSub, sent: int) -> None:
     try:
         pubsub.flush()
     except EdgeError:
-        click.echo(f"of {sent} images written, not all were acknowledged", err=True)
+        logs.say(f"of {sent} images written, not all were acknowledged")
         raise
     click.echo(f"{sent} images sent and acknowledged")
 

@@ -1,8 +1,10 @@
 """The slim package stays slim: what importing it brings in, and where the Kafka clients are."""
 
+import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -96,3 +98,11 @@ def test_what_is_not_installed_is_said_to_be_so_in_one_sentence(library: str, op
     needed = "--client confluent" if option == "--client" else option
     assert last.startswith(f"Error: {needed} needs a package that is not installed here: pip install ")
     assert last.endswith(library.replace("_", "-"))
+
+
+def test_onnxruntime_is_not_let_to_report_to_its_maker(tmp_path: Path) -> None:
+    program = "import sys; from edge.model import load_model; load_model(__import__('pathlib').Path(sys.argv[1]))"
+    without = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    command = [sys.executable, "-c", program, str(LENET)]
+    subprocess.run(command, cwd=ROOT, env={**without, "HOME": str(tmp_path), "XDG_CACHE_HOME": ""}, check=True)
+    assert list(tmp_path.rglob("*")) == []
