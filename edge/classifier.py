@@ -3,15 +3,17 @@
 import logging
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from edge import cli
 from edge.cluster import Cluster
 from edge.codec import REQUEST_TOPIC_CONFIG
 from edge.delivery import COMMIT_INTERVAL_S, AtLeastOnce, Delivery
-from edge.hooks import Hooks, Served
+from edge.hooks import Served, plugged
 from edge.model import load_model
 from edge.records import Client
 from edge.service import MAX_BATCH, Options, Service
@@ -56,11 +58,39 @@ def check_sha256(_: click.Context, __: click.Parameter, value: str | None) -> st
     metavar="HEX",
     help="Serve the model only if its SHA-256 is this, 64 hex digits.",
 )
+@cli.option(
+    "WATCH_MODEL",
+    "--watch-model",
+    type=cli.Finite(min=0.05),
+    metavar="SECONDS",
+    help="Look so often, and on SIGHUP, whether the model file was replaced, and serve the new one.  [default: never]",
+)
 @cli.request_topic
 @cli.prediction_topic
 @cli.dead_letter_topic
 @cli.group("edge.classifier")
 @delivery_option
+@cli.option(
+    "MAX_AGE",
+    "--max-age",
+    type=cli.Finite(min=0, min_open=True),
+    metavar="SECONDS",
+    help="A request that is older goes to the dead letters, unanswered.  [default: no limit]",
+)
+@cli.option(
+    "ESCALATE_BELOW",
+    "--escalate-below",
+    type=cli.Finite(min=0, max=1, min_open=True),
+    metavar="CONFIDENCE",
+    help="Copy requests that are answered with less confidence to another topic, too.  [default: none]",
+)
+@cli.option(
+    "ESCALATE_TOPIC",
+    "--escalate-topic",
+    default="prediction_escalated",
+    callback=cli.check_topic,
+    help="Topic of these copies.",
+)
 @cli.option(
     "INSTANCE_ID",
     "--instance-id",
@@ -111,11 +141,15 @@ def main(
     model: Path,
     contract: Path | None,
     model_sha256: str | None,
+    watch_model: float | None,
     request_topic: str,
     prediction_topic: str,
     dead_letter_topic: str,
     group: str,
     delivery: str,
+    max_age: float | None,
+    escalate_below: float | None,
+    escalate_topic: str,
     instance_id: str | None,
     max_batch: int,
     threads: int,
@@ -132,6 +166,11 @@ def main(
     """
     if len({request_topic, prediction_topic, dead_letter_topic}) < 3:
         raise click.UsageError("the topics of requests, predictions and dead letters must differ")
+    if escalate_below is not None and escalate_topic in (request_topic, prediction_topic, dead_letter_topic):
+        raise click.UsageError("the --escalate-topic must differ from those of requests, predictions and dead letters")
+    is_default = click.get_current_context().get_parameter_source("escalate_topic") is ParameterSource.DEFAULT
+    if escalate_below is None and not is_default:
+        raise click.UsageError("--escalate-topic needs --escalate-below: which requests are copied to it")
     if delivery == EXACTLY_ONCE and instance_id is None:
         raise click.UsageError("--delivery exactly-once needs --instance-id: a name for this process that it keeps")
     if delivery == EXACTLY_ONCE and commit_interval > TRANSACTION_TIMEOUT_S / 2:
@@ -143,20 +182,32 @@ def main(
     pubsub.create_topic(request_topic, partitions, REQUEST_TOPIC_CONFIG, "READ")
     pubsub.create_topic(prediction_topic, partitions, right="WRITE")
     pubsub.create_topic(dead_letter_topic, 1, right="WRITE")
+    if escalate_below is not None:
+        pubsub.create_topic(escalate_topic, partitions, REQUEST_TOPIC_CONFIG, "WRITE")
     name = f"{group}.{instance_id}"
     guarantee = _guarantee(pubsub.client, delivery, name, commit_interval)
     source = pubsub.client.open_source(request_topic, group, guarantee.on_revoked)
     guarantee.attach(source)
     written = Options(prediction_topic, dead_letter_topic, max_batch, max_dead_letter_bytes)
-    service = Service(source, guarantee, Hooks(lambda: served), written)
+    hooks, counting = plugged(served, max_age, escalate_below, escalate_topic, max_dead_letter_bytes)
+    watch = None
+    if watch_model is not None:
+        from edge.swap import ModelFile, ModelWatch  # noqa: PLC0415
+
+        watch = ModelWatch(served, ModelFile(model, contract, model_sha256, threads), watch_model)
+        hooks = replace(hooks, model=watch.model)
+        watch.start()
+    service = Service(source, guarantee, hooks, written)
     try:
         service.run(stop)
     finally:
         unanswered = guarantee.drain(drain_timeout)
         source.close()
         guarantee.close()
-        counts = service.counts
-        log.info("stopped: %d predictions, %d dead letters written", counts.predictions, counts.dead_letters)
+        if watch is not None:
+            watch.close()
+        counts, rest = service.counts, "".join(f", {each.summary}" for each in counting)
+        log.info("stopped: %d predictions, %d dead letters written%s", counts.predictions, counts.dead_letters, rest)
         if unanswered:
             log.warning("%d requests were not finished: they will be read again", unanswered)
 
