@@ -95,7 +95,7 @@ def results(
     ratio = during_ms["p99"] / before_ms["p99"] if "p99" in before_ms and "p99" in during_ms else None
     good = [swap for swap in swaps if swap.file.is_good]
     bad = len(swaps) - len(good)
-    found = {
+    found: dict[str, Any] = {
         "sent": int(trace.is_sent.sum()),
         "lost": trace.missing,
         "duplicated": int((trace.answers > 1).sum()),

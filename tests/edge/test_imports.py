@@ -79,3 +79,18 @@ def test_a_client_that_is_not_installed_is_said_to_be_so_in_one_sentence() -> No
     assert run.returncode == 78
     last = run.stderr.splitlines()[-1]
     assert last.startswith("Error: --client confluent needs a package that is not installed here: pip install ")
+
+
+PLUGS = {"edge.escalation", "edge.freshness", "edge.swap"}
+BARE = """
+import sys
+from edge.classifier import plugged
+plugged(None, None, None, "", 0)
+print(*sys.modules)
+"""
+
+
+def test_a_classifier_without_options_imports_nothing_for_them() -> None:
+    run = subprocess.run([sys.executable, "-c", BARE], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert PLUGS.isdisjoint(run.stdout.split())
+    assert set(MODULES) >= PLUGS

@@ -144,6 +144,11 @@ def make_folder(path: Path) -> None:
     path.mkdir()
 
 
+def make_circle(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path)
+
+
 REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty": (lambda path: put(path, b""), "the file is not an ONNX model"),
     "truncated": (truncate, "it is truncated"),
@@ -153,7 +158,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "gone": (Path.unlink, "there is no model file"),
     "a pipe": (make_pipe, "is no regular file"),
     "a folder": (make_folder, "is no regular file"),
-    "a link in a circle": (lambda path: (path.unlink(), path.symlink_to(path)), "model file"),
+    "a link in a circle": (make_circle, "model file"),
 }
 
 

@@ -26,7 +26,7 @@ def test_stale_requests_expire_and_unsure_ones_are_copied(wire: Wire, samples: I
     # kafka-python's own producer writes no null header.
     producer = Producer({"bootstrap.servers": wire.servers})
     for number, image in enumerate(samples.image):
-        headers = [("request-id", str(number).encode()), ("nothing", None)]
+        headers: list[tuple[str, str | bytes | None]] = [("request-id", str(number)), ("nothing", None)]
         # One in ten is of 1970, as from a device whose clock stands still; 0 stands for now.
         at_ms = 86_400_000 if number % 10 == 0 else 0
         producer.produce(wire.requests, image.tobytes(), b"camera", headers=headers, timestamp=at_ms)
