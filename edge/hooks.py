@@ -1,7 +1,8 @@
 """Where options plug into the classifier's loop: at *admit*, *model*, *emit* and *observe*, a file for each option."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from edge.codec import PredictionEncoder, Request, Timing
 from edge.delivery import Delivery
@@ -48,7 +49,10 @@ def _admit(_: Record) -> None:
     """Let every record in."""
 
 
-def _emit(_: Sequence[Request], __: Sequence[float]) -> Sequence[tuple[str, Sequence[Encoded]]]:
+Emit = Callable[[Served, Sequence[Request], Sequence[int], Sequence[float]], Sequence[tuple[str, Sequence[Encoded]]]]
+
+
+def _emit(*_: object) -> Sequence[tuple[str, Sequence[Encoded]]]:
     """Write nothing but the predictions."""
     return ()
 
@@ -58,10 +62,37 @@ class Hooks:
     """What the loop asks and tells.
 
     `model` is asked once a batch. `admit` raises BadRequestError for a record that is not to be answered. `emit` says
-    what is written beside the predictions of these requests, of these confidences: topics, with records for each.
+    what is written beside a batch's predictions, given who made them, the requests, classes and confidences: topics,
+    with records for each.
     """
 
     model: Callable[[], Served]
     admit: Callable[[Record], None] = _admit
-    emit: Callable[[Sequence[Request], Sequence[float]], Sequence[tuple[str, Sequence[Encoded]]]] = _emit
+    emit: Emit = _emit
     observer: Observer = field(default_factory=Observer)
+
+
+class Counting(Protocol):
+    """A plug with something to say when the classifier stops."""
+
+    @property
+    def summary(self) -> str:
+        """A few words."""
+
+
+def plugged(
+    served: Served, max_age_s: float | None, escalate_below: float | None, escalate_topic: str, max_bytes: int
+) -> tuple[Hooks, Sequence[Counting]]:
+    """What a classifier's options plug in; the file of each is imported only when it is asked for."""
+    hooks, counting = Hooks(lambda: served), list[Counting]()
+    if max_age_s is not None:
+        from edge.freshness import Freshness  # noqa: PLC0415
+
+        counting.append(freshness := Freshness(max_age_s))
+        hooks = replace(hooks, admit=freshness.admit)
+    if escalate_below is not None:
+        from edge.escalation import Escalation  # noqa: PLC0415
+
+        counting.append(escalation := Escalation(escalate_below, escalate_topic, max_bytes))
+        hooks = replace(hooks, emit=escalation.emit)
+    return hooks, counting

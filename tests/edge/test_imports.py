@@ -106,3 +106,18 @@ def test_onnxruntime_is_not_let_to_report_to_its_maker(tmp_path: Path) -> None:
     command = [sys.executable, "-c", program, str(LENET)]
     subprocess.run(command, cwd=ROOT, env={**without, "HOME": str(tmp_path), "XDG_CACHE_HOME": ""}, check=True)
     assert list(tmp_path.rglob("*")) == []
+
+
+PLUGS = {"edge.escalation", "edge.freshness", "edge.swap"}
+BARE = """
+import sys
+from edge.classifier import plugged
+plugged(None, None, None, "", 0)
+print(*sys.modules)
+"""
+
+
+def test_a_classifier_without_options_imports_nothing_for_them() -> None:
+    run = subprocess.run([sys.executable, "-c", BARE], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert PLUGS.isdisjoint(run.stdout.split())
+    assert set(MODULES) >= PLUGS
