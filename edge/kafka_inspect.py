@@ -1,9 +1,10 @@
 """Asks a cluster, by kafka-python, about its brokers, topics and groups; changes nothing."""
 
 import contextlib
+import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import kafka
 import kafka.admin
@@ -13,10 +14,18 @@ from edge.cluster import Cluster
 from edge.errors import NotAuthorisedError, missing_right
 from edge.kafka_client import security_options
 from edge.kafka_errors import translate
+from edge.outage import Retry
 from edge.records import Partition
 from edge.topics import Group, Topic
 
 _TIMEOUT_MS = 10_000
+_NO_COORDINATOR = (
+    kafka.errors.CoordinatorNotAvailableError,
+    kafka.errors.CoordinatorLoadInProgressError,
+    kafka.errors.NotCoordinatorError,
+)
+
+Result = TypeVar("Result")
 
 
 @contextlib.contextmanager
@@ -63,10 +72,8 @@ class Inspector:
 
     def group(self, name: str) -> Group:
         """How a group stands."""
-        with _asking(f"looking at the group {name!r}"):
-            found = self._admin.describe_groups([name])[name]
-        if "AuthorizationFailed" in (found["error"] or ""):
-            raise NotAuthorisedError(missing_right("READ", f"group {name!r}"))
+        with _asking_of_group(name, "looking at"):
+            found = _patiently(lambda: self._admin.describe_groups([name])[name])
         return Group(name, found["group_state"], len(found["members"]), found["protocol_type"])
 
     def check_joining(self, name: str) -> None:
@@ -76,8 +83,8 @@ class Inspector:
         To join and see would take partitions from those who work.
         """
         nobody = kafka.admin.MemberToRemove(member_id=f"edge.doctor-{uuid.uuid4().hex}")
-        with _asking(f"joining the group {name!r}"), contextlib.suppress(kafka.errors.UnknownMemberIdError):
-            self._admin.remove_group_members(name, [nobody])
+        with _asking_of_group(name, "joining"), contextlib.suppress(kafka.errors.UnknownMemberIdError):
+            _patiently(lambda: self._admin.remove_group_members(name, [nobody]))
 
     def ends(self, topic: str) -> dict[Partition, int]:
         """The offset that the next record of each partition will have."""
@@ -101,6 +108,29 @@ def _asking(doing: str) -> Iterator[None]:
         yield
     except kafka.errors.KafkaError as error:
         raise translate(error, doing) from error
+
+
+@contextlib.contextmanager
+def _asking_of_group(name: str, doing: str) -> Iterator[None]:
+    with _asking(f"{doing} the group {name!r}"):
+        try:
+            yield
+        except kafka.errors.GroupAuthorizationFailedError:
+            # The error does not always name the group.
+            raise NotAuthorisedError(missing_right("READ", f"group {name!r}")) from None
+
+
+def _patiently(ask: Callable[[], Result]) -> Result:
+    """Ask until somebody keeps the groups: a new cluster, or one that has lost a broker, takes a moment for that."""
+    deadline, retry = time.monotonic() + _TIMEOUT_MS / 1000, Retry()
+    while True:
+        try:
+            return ask()
+        except _NO_COORDINATOR:
+            if time.monotonic() >= deadline:
+                raise
+            retry.failed()
+            time.sleep(retry.wait_s)
 
 
 def _topic(found: Mapping[str, Any], config: Mapping[str, Any]) -> Topic:

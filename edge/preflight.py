@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.cluster import Cluster
-from edge.errors import EdgeError
+from edge.errors import ConfigurationError, EdgeError
 
 if TYPE_CHECKING:  # each of these brings libraries that may be what is missing here
     from edge.model import Model
@@ -116,3 +116,5 @@ def _look(check: Check, preflight: Preflight) -> Iterator[Finding]:
         yield from look(preflight)
     except EdgeError as error:
         yield failure(check.name, error)
+    except OSError as error:
+        yield failure(check.name, ConfigurationError(f"it cannot be looked at ({error}): is this the right user?"))

@@ -224,6 +224,17 @@ def test_a_full_disk_is_named(tmp_path: Path) -> None:
     assert "name a folder that can be" in spool.message
 
 
+def test_what_may_not_be_looked_at_is_a_failure_and_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Path) -> None:
+        raise PermissionError(13, "Permission denied", "/spool")
+
+    monkeypatch.setattr("shutil.disk_usage", refuse)
+    disk, memory = examine(preflight(), [check for check in doctor.CHECKS if check.name in ("disk", "memory")][::-1])
+    assert (disk.check, disk.status, disk.exit_code) == ("disk", Status.FAILURE, 78)
+    assert "([Errno 13] Permission denied: '/spool'): is this the right user?" in disk.message
+    assert memory.check == "memory"
+
+
 @pytest.mark.parametrize(
     ("machine", "cpuinfo", "status", "words"),
     [

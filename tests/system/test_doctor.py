@@ -224,7 +224,7 @@ def test_a_topic_that_may_not_be_created_is_a_failure_unless_it_is_the_doctors(s
     )
     trip, clock = found[-2:]
     assert (trip.status, clock.status) == (Status.WARNING, Status.SKIPPED)
-    assert f"needs CREATE on the topic {look.own_topic!r}" in trip.message
+    assert f"creating the topic {look.own_topic!r}: this user needs CREATE on the topic" in trip.message
 
 
 def test_a_user_without_any_right_is_told_each_that_is_missing(secure: LocalKafka, wire: Wire) -> None:
