@@ -19,6 +19,7 @@ from edge import checks_device, checks_model, checks_network, doctor
 from edge.checks_network import STEPS
 from edge.cluster import Cluster
 from edge.preflight import Check, Finding, Preflight, Status, examine
+from edge.probe import find_fault
 from edge.security import Secret, Security
 from tests.edge.certificates import Authority
 from tests.edge.fake_broker import VERSIONS, answering, scram, serve
@@ -98,7 +99,7 @@ def refusing(authority: Authority, *hosts: str, ends_in: timedelta = timedelta(3
 def test_a_server_that_is_no_broker_is_named(
     server: Callable[[], Server], step: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checks_network, "find_fault", functools.partial(checks_network.find_fault, timeout_s=0.5))
+    monkeypatch.setattr(checks_network, "find_fault", functools.partial(find_fault, timeout_s=0.5))
     monkeypatch.setattr("edge.probe._SECOND_LOOK_S", 0.2)
     monkeypatch.setattr(checks_network, "_LOOK_S", 0.5)
     with server() as name:
