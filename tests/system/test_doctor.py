@@ -166,7 +166,13 @@ def test_the_right_client_finds_nothing_on_the_secured_broker(secure: LocalKafka
 @pytest.mark.parametrize(
     ("listener", "changes", "step", "code", "words"),
     [
-        ("SASL_SSL", {"password": "wrong"}, "login", 77, "refuses the password of 'edge', or does not know that user"),
+        (
+            "SASL_SSL",
+            {"password": STRANGERS_PASSWORD},
+            "login",
+            77,
+            "refuses the password of 'edge', or does not know that user",
+        ),
         ("SASL_SSL", {"protocol": "SSL"}, "login", 78, "wants a user name and password ("),
         ("SASL_SSL", {"protocol": "PLAINTEXT"}, "API versions", 78, "speaks TLS and this client does not: set --sec"),
         (
