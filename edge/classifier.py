@@ -1,8 +1,6 @@
 """Reads images, predicts, writes predictions: `python -m edge.classifier`."""
 
 import logging
-import os
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +14,7 @@ from edge.codec import REQUEST_TOPIC_CONFIG
 from edge.delivery import COMMIT_INTERVAL_S, AtLeastOnce, Delivery
 from edge.hooks import Observer, Served, plugged
 from edge.model import load_model
+from edge.pin import check_sha256
 from edge.records import Client
 from edge.service import MAX_BATCH, Options, Service
 from edge.transactions import TRANSACTION_TIMEOUT_S, ExactlyOnce
@@ -31,15 +30,6 @@ delivery_option = cli.option(
     default=AT_LEAST_ONCE,
     help="exactly-once answers in transactions, and needs --instance-id.",
 )
-
-
-def check_sha256(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-    """A callback that accepts 64 hex digits, or nothing; a variable that is there but empty pins nothing by mistake."""
-    if value is None:
-        value = os.environ.get("EDGE_MODEL_SHA256")
-    if value is not None and not re.fullmatch(r"[0-9A-Fa-f]{64}", value):
-        raise click.BadParameter(f"{value[:100]!r} is no SHA-256: 64 hex digits are needed")
-    return value
 
 
 @click.command(epilog="Example: python -m edge.classifier --model samples/lenet.onnx")
