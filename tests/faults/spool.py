@@ -56,6 +56,8 @@ class Device:
         moments = random.Random(f"{plan.seed} {self.name}")
         share = plan.images // (plan.kills + 1)
         while self.killed < plan.kills:
+            if self.killed == plan.kills // 2:
+                has_broker.wait(DEADLINE_S)
             with self._start(servers) as app:
                 wanted = moments.randint(share // 2, share)
                 deadline = time.monotonic() + DEADLINE_S
@@ -68,7 +70,6 @@ class Device:
                 self.ending = f"one ended by itself: {app.log}"
                 return
             self.killed += 1
-        has_broker.wait(DEADLINE_S)
         rest = max(1, plan.images - len(self.accepted))
         with self._start(servers, "--limit", str(rest)) as app:
             code = app.process.wait(DEADLINE_S)
@@ -145,12 +146,14 @@ def _run(plan: Plan, broker: LocalKafka, directory: Path) -> list[Verdict]:
     threads = [threading.Thread(target=device.run, args=arguments) for device in devices]
     for thread in threads:
         thread.start()
-    for outage in range(plan.outages):
-        if outage:
-            broker.kill()
-        _wait_for_kills(devices, plan.kills // 2 + outage * max(1, plan.kills // 2 // plan.outages), plan.kills)
-        broker.start()
+    _wait_for_kills(devices, plan, 0)
+    broker.start()
     has_broker.set()
+    for outage in range(1, plan.outages):
+        _wait_for_kills(devices, plan, 2 * outage - 1)
+        broker.kill()
+        _wait_for_kills(devices, plan, 2 * outage)
+        broker.start()
     for thread in threads:
         thread.join()
     records = read_all(broker.bootstrap_servers, TOPIC)
@@ -162,9 +165,10 @@ def _free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def _wait_for_kills(devices: Sequence[Device], kills: int, most: int) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while any(device.killed < min(kills, most) for device in devices) and time.monotonic() < deadline:
+def _wait_for_kills(devices: Sequence[Device], plan: Plan, more: int) -> None:
+    """Wait until each device has the kills of its first half, and so many more."""
+    kills, deadline = min(plan.kills, plan.kills // 2 + more), time.monotonic() + DEADLINE_S
+    while any(device.killed < kills for device in devices) and time.monotonic() < deadline:
         if any(device.ending != Device.ending for device in devices):
             return
         time.sleep(LOOK_S)
