@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from edge import cli, tracing
+from edge import cli
 from edge.cluster import Cluster
 from edge.codec import REQUEST_TOPIC_CONFIG
 from edge.delivery import COMMIT_INTERVAL_S, AtLeastOnce, Delivery
@@ -17,6 +17,7 @@ from edge.model import load_model
 from edge.pin import check_sha256
 from edge.records import Client
 from edge.service import MAX_BATCH, Options, Service
+from edge.traced import traced
 from edge.transactions import TRANSACTION_TIMEOUT_S, ExactlyOnce
 
 log = logging.getLogger("edge.classifier")
@@ -172,7 +173,7 @@ def main(
     _check(click.get_current_context())
     stop = cli.stop_on_signals()
     observer = Observer() if metrics_port is None else _metrics(metrics_host or "127.0.0.1", metrics_port, max_batch)
-    observer = tracing.traced(observer)
+    observer = traced(observer)
     served = Served(load_model(model, contract, model_sha256, threads))
     log.info("serving %s %s (%s)", served.model.contract.name, served.model.sha256, model)
     observer.loaded(served)

@@ -20,7 +20,7 @@ from edge.model import Model, load_model
 from edge.records import Encoded, Headers, Partition, Record
 from edge.rejections import MAX_KINDS
 from edge.service import Options, Service
-from tests.edge.test_service import ReadUntilEmpty
+from tests.edge.loop import ReadUntilEmpty
 from tests.paths import LENET
 from tests.scrape import Scrape
 

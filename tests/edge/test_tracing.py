@@ -2,23 +2,22 @@
 
 import logging
 import re
-import threading
 
 import pytest
 
-from edge import query, tracing
+from edge import tracing
 from edge.codec import decode_prediction
-from edge.delivery import AtLeastOnce
 from edge.hooks import Hooks, Observer, Served
 from edge.images import Images
 from edge.memory_client import MemoryClient
 from edge.model import load_model
-from edge.pubsub import PubSub
 from edge.records import Headers
-from edge.service import Options, Service
-from tests.edge.test_service import ReadUntilEmpty
+from edge.sensed import Sensed
+from edge.traced import traced
+from tests.edge.loop import answer
 from tests.paths import LENET
 
+IMAGE = Sensed("0123456789abcdef" * 2, 1, b"camera", b"pixels")
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 CLOUD_EVENT: list[tuple[str, bytes | None]] = [
     ("ce_specversion", b"1.0"),
@@ -29,13 +28,8 @@ CLOUD_EVENT: list[tuple[str, bytes | None]] = [
 
 
 def classify(client: MemoryClient, observer: Observer) -> None:
-    served, stop = Served(load_model(LENET)), threading.Event()
-    delivery = AtLeastOnce(client.open_sink, commit_interval_s=0.0)
-    source = ReadUntilEmpty(client.open_source("in", "group", delivery.on_revoked), delivery, stop)
-    delivery.attach(source)
-    hooks = Hooks(lambda: served, observer=observer)
-    Service(source, delivery, hooks, Options("out", "dead", max_batch=16)).run(stop)
-    assert delivery.drain(1.0) == 0
+    served = Served(load_model(LENET))
+    answer(client, Hooks(lambda: served, observer=observer))
 
 
 def requested(samples: Images, headers: Headers = ()) -> MemoryClient:
@@ -72,12 +66,12 @@ def test_a_line_for_each_request_says_what_became_of_it(samples: Images, caplog:
             told.append("turned")
 
     with caplog.at_level(logging.DEBUG, "edge.tracing"):
-        classify(client, tracing.traced(Other()))
-        (answer,) = client.topics["out"]
-        tracing.read(decode_prediction(answer).id, answer)
+        classify(client, traced(Other()))
+        (prediction,) = client.topics["out"]
+        tracing.read(decode_prediction(prediction).id, prediction)
     lines = [record for record in caplog.records if record.name == "edge.tracing"]
     rejected, answered, read = lines
-    number = decode_prediction(answer).class_index
+    number = decode_prediction(prediction).class_index
     assert rejected.getMessage().startswith("rejected bad: the value has 783 bytes")
     assert answered.getMessage().startswith(f"answered good\N{REPLACEMENT CHARACTER}: class {number}, ")
     assert read.getMessage() == "read good\N{REPLACEMENT CHARACTER}"
@@ -94,21 +88,17 @@ def test_a_line_for_each_request_says_what_became_of_it(samples: Images, caplog:
 def test_without_debug_the_loop_has_no_observer_of_ours(samples: Images, caplog: pytest.LogCaptureFixture) -> None:
     observer = Observer()
     with caplog.at_level(logging.INFO, "edge"):
-        assert tracing.traced(observer) is observer
-        tracing.sent("a", "in", [])
+        assert traced(observer) is observer
+        tracing.request(IMAGE, "in", False)
         tracing.read("a", requested(samples).topics["in"][0])
     assert [record for record in caplog.records if record.name == "edge.tracing"] == []
 
 
 @pytest.mark.parametrize("with_trace", [False, True])
-def test_a_request_begins_a_trace_only_when_asked_to(
-    samples: Images, with_trace: bool, caplog: pytest.LogCaptureFixture
-) -> None:
-    client = MemoryClient()
+def test_a_request_begins_a_trace_only_when_asked_to(with_trace: bool, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG, "edge.tracing"):
-        query._send(PubSub(client), "in", samples, 0, "camera", with_trace)
-    (record,) = client.topics["in"]
-    headers = {name: (value or b"").decode() for name, value in record.headers}
+        encoded = tracing.request(IMAGE, "in", with_trace)
+    headers = {name: (value or b"").decode() for name, value in encoded.headers}
     (line,) = caplog.records
     assert line.getMessage() == f"sent {headers['request-id']}"
     assert vars(line)["topic"] == "in"
