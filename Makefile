@@ -33,7 +33,7 @@ test: .venv-edge/ready .venv-train/ready ## Check and test everything, over a re
 
 .PHONY: test-edge
 test-edge: .venv-edge/ready ## The tests of what runs on a device: no TensorFlow here
-	$(EDGE) -m pytest -n 2 --dist loadfile --require-kafka 90 \
+	$(EDGE) -m pytest -n 2 --dist loadfile --require-kafka 120 \
 	    tests/faults tests/system tests/localkafka tests/bench tests/edge tests/lint
 
 .PHONY: test-train

@@ -25,7 +25,7 @@ INTERVAL_S = 5.0
 
 
 @click.command(
-    epilog="Examples: python -m edge.query --interval 0.1 --limit 200 --device camera-1; "
+    epilog="Example: python -m edge.query --interval 0.1 --limit 200 --device camera-1. Of image files: "
     "python -m edge.query --images camera/ --contract model.onnx --spool spool/ --device camera-1"
 )
 @cli.option(

@@ -81,8 +81,7 @@ def test_a_unit_sets_variables_that_its_app_reads(app: str) -> None:
     text = "\n".join([*lines(app), *(path.read_text() for path in (DEPLOY / "credentials").iterdir())])
     known = {each.envvar for each in APPS[app].params if isinstance(each, click.Option)}
     named = set(re.findall(r"^Environment=(EDGE_[A-Z0-9_]+)=", text, re.MULTILINE))
-    # Store and forward is a part of its own.
-    assert named - {"EDGE_SPOOL"} <= known
+    assert named <= known
     assert len(named) >= 4
 
 
