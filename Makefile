@@ -33,7 +33,7 @@ test: .venv-edge/ready .venv-train/ready ## Check and test everything, over a re
 
 .PHONY: test-edge
 test-edge: .venv-edge/ready ## The tests of what runs on a device: no TensorFlow here
-	$(EDGE) -m pytest -n 2 --dist loadfile --require-kafka 90 \
+	$(EDGE) -m pytest -n 2 --dist loadfile --require-kafka 120 \
 	    tests/faults tests/system tests/localkafka tests/bench tests/edge tests/lint
 
 .PHONY: test-train
@@ -113,6 +113,23 @@ locks: .venv-edge/ready ## Resolve the requirements again, with hashes, for all 
 	        --no-emit-index-url --no-emit-find-links --custom-compile-command 'make locks' \
 	        --output-file locks/$$name.txt "$$@"; \
 	done
+
+# For whom a bundle is: the device's `uname -m`, what it serves, and the Pythons that it may have.
+ARCH ?= aarch64
+MODEL ?= samples/lenet.onnx
+PYTHONS ?= 3.11 3.12 3.13
+
+.PHONY: bundle
+bundle: .venv-edge/ready ## Pack wheels, model and units for a device into dist/: ARCH=aarch64 MODEL=model.onnx
+	$(EDGE) -m deploy.bundle --arch "$(ARCH)" --model "$(MODEL)" $(PYTHONS:%=--python %)
+
+.PHONY: test-bundle
+test-bundle: .venv-edge/ready ## Install a bundle where there is no network, and let it serve
+	python=$$($(EDGE) -c 'import sys; print("%d.%d" % sys.version_info[:2])') \
+	&& bundle=$$($(EDGE) -m deploy.bundle --arch "$$(uname -m)" --python "$$python" --output dist/test) \
+	&& if [ "$$(id -u)" = 0 ]; then own=; else own=--map-root-user; fi \
+	&& BUNDLE=$$bundle unshare --net $$own sh -c 'ip link set lo up && exec "$$@"' - \
+	    $(EDGE) -m pytest --require-kafka 1 tests/deploy
 
 .PHONY: clean
 clean: ## Remove the environments and what the demo made; runs/ stays

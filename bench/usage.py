@@ -1,6 +1,7 @@
 """What a process and its children have used: seconds of CPU, and memory."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
@@ -32,3 +33,13 @@ def _family(pid: int) -> list[psutil.Process]:
         return [process, *process.children(recursive=True)]
     except psutil.NoSuchProcess:
         return []
+
+
+def peak_rss_bytes(pid: int) -> int | None:
+    """The most memory that a process had resident at once, as Linux keeps it; None elsewhere."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return None
+    found = [int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")]
+    return found[0] if found else None

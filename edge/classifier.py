@@ -1,23 +1,26 @@
 """Reads images, predicts, writes predictions: `python -m edge.classifier`."""
 
 import logging
-import os
-import re
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from edge import cli
 from edge.cluster import Cluster
 from edge.codec import REQUEST_TOPIC_CONFIG
 from edge.delivery import COMMIT_INTERVAL_S, AtLeastOnce, Delivery
-from edge.hooks import Hooks, Served
+from edge.hooks import Observer, Served, plugged
 from edge.model import load_model
+from edge.pin import check_sha256
 from edge.records import Client
 from edge.service import MAX_BATCH, Options, Service
+from edge.traced import traced
 from edge.transactions import TRANSACTION_TIMEOUT_S, ExactlyOnce
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("edge.classifier")
 
 AT_LEAST_ONCE, EXACTLY_ONCE = "at-least-once", "exactly-once"
 
@@ -28,15 +31,6 @@ delivery_option = cli.option(
     default=AT_LEAST_ONCE,
     help="exactly-once answers in transactions, and needs --instance-id.",
 )
-
-
-def check_sha256(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
-    """A callback that accepts 64 hex digits, or nothing; a variable that is there but empty pins nothing by mistake."""
-    if value is None:
-        value = os.environ.get("EDGE_MODEL_SHA256")
-    if value is not None and not re.fullmatch(r"[0-9A-Fa-f]{64}", value):
-        raise click.BadParameter(f"{value[:100]!r} is no SHA-256: 64 hex digits are needed")
-    return value
 
 
 @click.command(epilog="Example: python -m edge.classifier --model samples/lenet.onnx")
@@ -56,11 +50,39 @@ def check_sha256(_: click.Context, __: click.Parameter, value: str | None) -> st
     metavar="HEX",
     help="Serve the model only if its SHA-256 is this, 64 hex digits.",
 )
+@cli.option(
+    "WATCH_MODEL",
+    "--watch-model",
+    type=cli.Finite(min=0.05),
+    metavar="SECONDS",
+    help="Look so often, and on SIGHUP, whether the model file was replaced, and serve the new one.  [default: never]",
+)
 @cli.request_topic
 @cli.prediction_topic
 @cli.dead_letter_topic
 @cli.group("edge.classifier")
 @delivery_option
+@cli.option(
+    "MAX_AGE",
+    "--max-age",
+    type=cli.Finite(min=0, min_open=True),
+    metavar="SECONDS",
+    help="A request that is older goes to the dead letters, unanswered.  [default: no limit]",
+)
+@cli.option(
+    "ESCALATE_BELOW",
+    "--escalate-below",
+    type=cli.Finite(min=0, max=1, min_open=True),
+    metavar="CONFIDENCE",
+    help="Copy requests that are answered with less confidence to another topic, too.  [default: none]",
+)
+@cli.option(
+    "ESCALATE_TOPIC",
+    "--escalate-topic",
+    default="prediction_escalated",
+    callback=cli.check_topic,
+    help="Topic of these copies.",
+)
 @cli.option(
     "INSTANCE_ID",
     "--instance-id",
@@ -104,6 +126,18 @@ def check_sha256(_: click.Context, __: click.Parameter, value: str | None) -> st
     metavar="SECONDS",
     help="How long to wait, when stopped, for what is in flight.",
 )
+@cli.option(
+    "METRICS_PORT",
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    help="Serve /metrics for Prometheus, /livez and /readyz on this port, 0 for any free one; needs prometheus-client.",
+)
+@cli.option(
+    "METRICS_HOST",
+    "--metrics-host",
+    callback=cli.check_name,
+    help="Address of that port; nobody is asked for a password there.  [default: 127.0.0.1]",
+)
 @cli.partitions
 @cli.cluster
 @cli.verbose
@@ -111,17 +145,23 @@ def main(
     model: Path,
     contract: Path | None,
     model_sha256: str | None,
+    watch_model: float | None,
     request_topic: str,
     prediction_topic: str,
     dead_letter_topic: str,
     group: str,
     delivery: str,
+    max_age: float | None,
+    escalate_below: float | None,
+    escalate_topic: str,
     instance_id: str | None,
     max_batch: int,
     threads: int,
     max_dead_letter_bytes: int,
     commit_interval: float,
     drain_timeout: float,
+    metrics_port: int | None,
+    metrics_host: str | None,
     partitions: int,
     cluster: Cluster,
 ) -> None:
@@ -130,41 +170,85 @@ def main(
     A record that cannot be answered goes to the dead-letter topic with the reason. To scale out, start more
     of these in the same group, on a request topic with as many partitions.
     """
-    if len({request_topic, prediction_topic, dead_letter_topic}) < 3:
-        raise click.UsageError("the topics of requests, predictions and dead letters must differ")
-    if delivery == EXACTLY_ONCE and instance_id is None:
-        raise click.UsageError("--delivery exactly-once needs --instance-id: a name for this process that it keeps")
-    if delivery == EXACTLY_ONCE and commit_interval > TRANSACTION_TIMEOUT_S / 2:
-        raise click.UsageError(f"exactly-once needs a --commit-interval of at most {TRANSACTION_TIMEOUT_S / 2:.0f} s")
+    _check(click.get_current_context())
     stop = cli.stop_on_signals()
+    observer = Observer() if metrics_port is None else _metrics(metrics_host or "127.0.0.1", metrics_port, max_batch)
+    observer = traced(observer)
     served = Served(load_model(model, contract, model_sha256, threads))
     log.info("serving %s %s (%s)", served.model.contract.name, served.model.sha256, model)
+    observer.loaded(served)
     pubsub = cluster.connect(stop, instance_id)
     pubsub.create_topic(request_topic, partitions, REQUEST_TOPIC_CONFIG, "READ")
     pubsub.create_topic(prediction_topic, partitions, right="WRITE")
     pubsub.create_topic(dead_letter_topic, 1, right="WRITE")
+    if escalate_below is not None:
+        pubsub.create_topic(escalate_topic, partitions, REQUEST_TOPIC_CONFIG, "WRITE")
     name = f"{group}.{instance_id}"
     guarantee = _guarantee(pubsub.client, delivery, name, commit_interval)
     source = pubsub.client.open_source(request_topic, group, guarantee.on_revoked)
     guarantee.attach(source)
+    observer.connected(source, guarantee)
     written = Options(prediction_topic, dead_letter_topic, max_batch, max_dead_letter_bytes)
-    service = Service(source, guarantee, Hooks(lambda: served), written)
+    hooks, counting = plugged(served, max_age, escalate_below, escalate_topic, max_dead_letter_bytes)
+    hooks = replace(hooks, observer=observer)
+    if watch_model is not None:
+        hooks = replace(hooks, model=_watched(served, model, contract, model_sha256, threads, watch_model))
+    service = Service(source, guarantee, hooks, written)
     try:
         service.run(stop)
     finally:
         unanswered = guarantee.drain(drain_timeout)
         source.close()
         guarantee.close()
-        counts = service.counts
-        log.info("stopped: %d predictions, %d dead letters written", counts.predictions, counts.dead_letters)
+        counts, rest = service.counts, "".join(f", {each.summary}" for each in counting)
+        log.info("stopped: %d predictions, %d dead letters written%s", counts.predictions, counts.dead_letters, rest)
         if unanswered:
             log.warning("%d requests were not finished: they will be read again", unanswered)
+
+
+def _check(context: click.Context) -> None:
+    """Raises UsageError for options that contradict one another."""
+    given = context.params
+    topics = [given["request_topic"], given["prediction_topic"], given["dead_letter_topic"]]
+    if len(set(topics)) < len(topics):
+        raise click.UsageError("the topics of requests, predictions and dead letters must differ")
+    if given["escalate_below"] is not None and given["escalate_topic"] in topics:
+        raise click.UsageError("the --escalate-topic must differ from those of requests, predictions and dead letters")
+    is_default = context.get_parameter_source("escalate_topic") is ParameterSource.DEFAULT
+    if given["escalate_below"] is None and not is_default:
+        raise click.UsageError("--escalate-topic needs --escalate-below: which requests are copied to it")
+    is_exactly_once = given["delivery"] == EXACTLY_ONCE
+    if is_exactly_once and given["instance_id"] is None:
+        raise click.UsageError("--delivery exactly-once needs --instance-id: a name for this process that it keeps")
+    if is_exactly_once and given["commit_interval"] > TRANSACTION_TIMEOUT_S / 2:
+        raise click.UsageError(f"exactly-once needs a --commit-interval of at most {TRANSACTION_TIMEOUT_S / 2:.0f} s")
+    if given["metrics_host"] is not None and given["metrics_port"] is None:
+        raise click.UsageError("--metrics-host needs --metrics-port")
 
 
 def _guarantee(client: Client, delivery: str, name: str, commit_interval_s: float) -> Delivery:
     if delivery == EXACTLY_ONCE:
         return ExactlyOnce(lambda: client.open_transactional_sink(name), commit_interval_s)
     return AtLeastOnce(client.open_sink, commit_interval_s)
+
+
+def _watched(
+    served: Served, model: Path, contract: Path | None, sha256: str | None, threads: int, interval_s: float
+) -> Callable[[], Served]:
+    from edge.swap import ModelFile, ModelWatch  # noqa: PLC0415 - only for whoever asks for it
+
+    watch = ModelWatch(served, ModelFile(model, contract, sha256, threads), interval_s)
+    watch.start()
+    click.get_current_context().call_on_close(watch.close)
+    return watch.model
+
+
+def _metrics(host: str, port: int, max_batch: int) -> Observer:
+    from edge.metrics_server import serve_metrics  # noqa: PLC0415 - only for whoever asks for it
+
+    server = serve_metrics(host, port, max_batch)
+    click.get_current_context().call_on_close(server.close)
+    return server.metrics
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import click
 
+from edge import logs
 from edge.cluster import Cluster, security_of
 from edge.errors import EXIT_INTERNAL
 from edge.pubsub import CLIENTS, KAFKA_PYTHON
@@ -95,6 +96,13 @@ json_output = option("JSON", "--json", "as_json", is_flag=True, help="Write one 
 limit = click.option("--limit", type=click.IntRange(min=1), help="Stop after so many.  [default: go on until stopped]")
 
 
+_PRINT_CONFIG = click.option(
+    "--print-config",
+    is_flag=False,
+    flag_value="text",
+    type=click.Choice(["text", "json"]),
+    help="Print every value and where it came from, and exit.",
+)
 _FILE = click.Path(path_type=Path)
 _CLUSTER_OPTIONS = (
     option(
@@ -164,6 +172,10 @@ def chosen_client() -> str:
 def _with_cluster(command: Command, servers_help: str, **servers: Any) -> Callable[..., Any]:
     @functools.wraps(command)
     def collapse(*args: Any, bootstrap_servers: str | None, broker_wait: float, client: str, **rest: Any) -> Any:
+        if (form := rest.pop("print_config")) is not None:
+            from edge import configuration  # noqa: PLC0415 - only when asked for
+
+            return configuration.show(click.get_current_context(), form)
         security = security_of(**{name: rest.pop(name) for name in inspect.signature(security_of).parameters})
         if bootstrap_servers is None:
             if security != Security():
@@ -182,7 +194,7 @@ def _with_cluster(command: Command, servers_help: str, **servers: Any) -> Callab
         **servers,
     )
     result: Callable[..., Any] = collapse
-    for decorate in (*reversed(_CLUSTER_OPTIONS), named):
+    for decorate in (_PRINT_CONFIG, *reversed(_CLUSTER_OPTIONS), named):
         result = decorate(result)
     return result
 
@@ -199,30 +211,29 @@ def group(default: str) -> Callable[[Command], Command]:
 
 
 def verbose(command: Command) -> Command:
-    """-v says more, -vv also what the Kafka client says; sets logging up."""
-    return click.option(
+    """-v says more, -vv also what the Kafka client says, --log-json says it as JSON; sets logging up."""
+    form = option(
+        "LOG_JSON",
+        "--log-json",
+        is_flag=True,
+        is_eager=True,  # so that what is wrong with the other options is said in that form
+        expose_value=False,
+        callback=logs.choose_form,
+        help="Log one JSON object a line.",
+    )
+    level = option(
+        "VERBOSE",
         "-v",
         "--verbose",
         count=True,
         expose_value=False,
-        callback=_set_up_logging,
-        help="Log more; twice: the Kafka client's log, too.",
-    )(command)
-
-
-def _set_up_logging(_: click.Context, __: click.Parameter, verbosity: int) -> None:
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"
+        callback=logs.choose_level,
+        help="Log more, a line for each request; twice: the Kafka client's log, too.",
     )
-    logging.getLogger("edge").setLevel(logging.DEBUG if verbosity else logging.INFO)
-    # kafka-python logs each attempt to reconnect, and whole values at DEBUG: never let it go below INFO.
-    for name in ("kafka", "librdkafka"):
-        logging.getLogger(name).setLevel(logging.INFO if verbosity > 1 else logging.CRITICAL + 1)
+    return level(form(command))
 
 
-def printable(text: str) -> str:
-    """Text that somebody sent, unable to steer the terminal."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+printable = logs.printable
 
 
 def stop_on_signals() -> threading.Event:
@@ -239,10 +250,24 @@ def stop_on_signals() -> threading.Event:
     return stop
 
 
-def run(command: click.Command, module: str) -> None:
-    """Run a command as `python -m <module>`; an error of our own making is logged and exits with 70."""
+def run(command: click.Command, module: str, script: str | None = None) -> None:
+    """Run a command as `python -m <module>`, or as the script of that name; ends the process.
+
+    An error of our own making is logged and exits with 70.
+    """
+    name = f"python -m {module}"
+    if script is not None:
+        for each in (command, *getattr(command, "commands", {}).values()):
+            each.epilog = each.epilog and each.epilog.replace(name, script)
     try:
-        command.main(prog_name=f"python -m {module}")
+        code = command.main(prog_name=script or name, standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.ClickException as error:
+        logs.show(error)
+        sys.exit(error.exit_code)
+    except click.Abort:
+        logs.say("Aborted!")
+        sys.exit(1)
     except Exception:
         log.exception("internal error: please report it with the lines below")
         sys.exit(EXIT_INTERNAL)

@@ -18,6 +18,7 @@ CONTENT_TYPE = "content-type"
 REQUEST_ID = "request-id"
 CREATED_NS = "created-ns"
 TRUE_LABEL = "true-label"
+TRACEPARENT = "traceparent"
 RECEIVED_NS = "received-ns"
 SENT_NS = "sent-ns"
 
@@ -30,7 +31,7 @@ MAX_COPIED_BYTES = 16 * 1024
 PREDICTION_LIMITS = jsontext.Limits(bytes=256 * 1024, depth=8, values=256 * 1024)
 """A prediction repeats the request's id, which may have MAX_COPIED_BYTES, and up to six times as many when escaped."""
 
-_COPIED = frozenset({REQUEST_ID, CREATED_NS, TRUE_LABEL, "traceparent"})
+_COPIED = frozenset({REQUEST_ID, CREATED_NS, TRUE_LABEL, TRACEPARENT})
 _quoted = json.JSONEncoder(ensure_ascii=False).encode
 
 

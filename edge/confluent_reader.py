@@ -4,6 +4,7 @@ import itertools
 import logging
 import operator
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Mapping
 from typing import Any
 
@@ -105,6 +106,13 @@ class Reader:
     def is_ahead(self) -> bool:
         """Whether the last read left some: it got all that it asked for."""
         return self._is_flooded and not self.is_paused
+
+    @property
+    def lag(self) -> dict[Partition, int | None]:
+        """As `records.Source.lag`: what librdkafka has not handed out, and what is held here."""
+        held = Counter(record.partition.number for record in self._held)
+        known = self._statistics.lag
+        return {Partition(self.topic, n): known[n] + held[n] if n in known else None for n in self.owned}
 
     def seek(self, offsets: Mapping[int, int]) -> None:
         """Go on from these offsets of partitions that are owned."""

@@ -72,6 +72,11 @@ class ConfluentSource:
         """Whether the last read got all that it asked for."""
         return self._reader.is_ahead
 
+    @property
+    def lag(self) -> Mapping[Partition, int | None]:
+        """Of each partition that is assigned, how many records were not read yet."""
+        return self._reader.lag
+
     def read(self, max_records: int, timeout_s: float) -> list[Record]:
         """Up to `max_records` records; raises EdgeError when reading cannot go on."""
         self._watch()

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
@@ -24,6 +24,8 @@ class Statistics:
         self.is_connected = True
         self.stuck: dict[int, int] = {}
         """Partitions with records that do not come out though nothing else is to be waited for: where they begin."""
+        self.lag: dict[int, int] = {}
+        """Of each partition that is fetched, how many records the broker has that were not handed out."""
         self._topic = topic
         self._suspects: dict[int, int] = {}
 
@@ -39,9 +41,19 @@ class Statistics:
             and not partition["fetchq_cnt"]
             and 0 <= partition["app_offset"] <= partition["next_offset"] < partition["ls_offset"]
         }
+        self.lag = {int(n): lag for n, partition in partitions.items() if (lag := _lag(partition)) is not None}
         if self.is_connected:
             self.stuck = {n: offset for n, offset in waiting.items() if self._suspects.get(n) == offset}
             self._suspects = waiting
+
+
+def _lag(partition: Mapping[str, Any]) -> int | None:
+    """None as long as it is not known where the partition ends, or where it is read."""
+    fetched, end = partition["next_offset"], partition["ls_offset"]
+    # The last offsets may be those of transactions, which are never handed out.
+    is_read = fetched >= end and not partition["fetchq_cnt"]
+    start = partition["app_offset"] if partition["app_offset"] >= 0 else fetched - partition["fetchq_cnt"]
+    return None if min(end, fetched, start) < 0 else 0 if is_read else max(0, end - start)
 
 
 class Topic:

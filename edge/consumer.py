@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import click
 
-from edge import cli
+from edge import cli, logs, tracing
 from edge.cluster import Cluster
 from edge.codec import CREATED_NS, TRUE_LABEL, Prediction, decode_prediction, header
 from edge.errors import BadDataError
 from edge.records import Record
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("edge.consumer")
 
 NS_DIGITS = 19
 
@@ -64,13 +64,14 @@ def main(
             try:
                 prediction = decode_prediction(record)
             except BadDataError as error:
-                log.warning("%s", error)
+                log.warning("%s", error, extra=logs.place(record))
                 continue
+            tracing.read(prediction.id, record)
             true_label = header(record, TRUE_LABEL)
             is_right = score.add(prediction, true_label)
             click.echo(_json(true_label, record) if as_json else _line(prediction, true_label, is_right, score))
     summary = f"{count} predictions read"
-    click.echo(f"{summary}, {score}" if score.known else summary, err=as_json)
+    (logs.say if as_json else click.echo)(f"{summary}, {score}" if score.known else summary)
 
 
 def _line(prediction: Prediction, true_label: str | None, is_right: bool | None, score: Score) -> str:

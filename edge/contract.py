@@ -8,7 +8,7 @@ import math
 import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,9 @@ MAX_TEXT = 1000
 LIMITS = jsontext.Limits(bytes=32 * 1024 * 1024, depth=8, values=2_000_000)
 """Of a contract's JSON: a few golden images, and a probability for each label of each."""
 
+MIX_TOLERANCE = 0.01
+"""How far from 1 the shares of all classes may sum up to: somebody may have written them by hand."""
+
 T = TypeVar("T")
 
 
@@ -44,6 +47,14 @@ class Golden:
 
     image: npt.NDArray[Any]
     probabilities: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the model predicted for its test images: the share of each class, one per label, and the mean confidence."""
+
+    class_mix: tuple[float, ...]
+    confidence: float
 
 
 @dataclass(frozen=True)
@@ -64,6 +75,7 @@ class Contract:
     test_accuracy: float | None = None
     created: str = ""
     golden: tuple[Golden, ...] = ()
+    reference: Reference | None = None
 
     @functools.cached_property
     def input_bytes(self) -> int:
@@ -98,6 +110,9 @@ class Contract:
             "labels": list(self.labels),
             "golden": golden,
         }
+        if self.reference is not None:
+            mix = list(self.reference.class_mix)
+            document["reference"] = {"class_mix": mix, "confidence": self.reference.confidence}
         return json.dumps(document, ensure_ascii=False, allow_nan=False)
 
     @classmethod
@@ -138,7 +153,7 @@ def _contract(document: Mapping[str, Any]) -> Contract:
         )
     labels = _labels(_field(document, "labels", list))
     accuracy = document.get("test_accuracy")
-    if accuracy is not None and not (_is_number(accuracy) and 0 <= accuracy <= 1):
+    if accuracy is not None and not is_share(accuracy):
         raise BadModelError(
             f"the contract's test_accuracy is {reprlib.repr(accuracy)}; it must be from 0 to 1, or null"
         )
@@ -157,6 +172,7 @@ def _contract(document: Mapping[str, Any]) -> Contract:
         test_accuracy=None if accuracy is None else float(accuracy),
         created=_field(document, "created", str, ""),
         golden=tuple(_golden(g, dtype, shape, len(labels)) for g in _field(document, "golden", list, [])),
+        reference=_reference(document, len(labels)),
     )
 
 
@@ -177,8 +193,9 @@ def _json_name(kind: type[Any]) -> str:
     return "string" if kind is str else "array" if kind is list else "object"
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def is_share(value: object) -> TypeGuard[float]:
+    """Whether this is a number from 0 to 1; NaN is none."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
 
 
 def _shape(values: list[Any], itemsize: int) -> tuple[int, ...]:
@@ -203,11 +220,27 @@ def _labels(values: list[Any]) -> tuple[str, ...]:
     return tuple(values)
 
 
+def _reference(document: Mapping[str, Any], classes: int) -> Reference | None:
+    if document.get("reference") is None:
+        return None
+    reference = _field(document, "reference", dict)
+    mix, confidence = _field(reference, "class_mix", list), reference.get("confidence")
+    if len(mix) != classes or not all(map(is_share, mix)) or abs(sum(mix) - 1) > MIX_TOLERANCE:
+        raise BadModelError(
+            f"the contract's reference.class_mix must be {classes} numbers, one for each label, that sum to 1"
+        )
+    if not is_share(confidence):
+        raise BadModelError(
+            f"the contract's reference.confidence is {reprlib.repr(confidence)}; it must be a number from 0 to 1"
+        )
+    return Reference(tuple(map(float, mix)), float(confidence))
+
+
 def _golden(item: object, dtype: str, shape: tuple[int, ...], classes: int) -> Golden:
     if not isinstance(item, dict):
         raise BadModelError("each of the contract's golden inputs must be a JSON object")
     probabilities = _field(item, "probabilities", list)
-    if len(probabilities) != classes or not all(_is_number(p) and 0 <= p <= 1 for p in probabilities):
+    if len(probabilities) != classes or not all(map(is_share, probabilities)):
         raise BadModelError(f"a golden input must have {classes} probabilities from 0 to 1, one for each label")
     try:
         pixels = base64.b64decode(_field(item, "image", str), validate=True)

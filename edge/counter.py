@@ -12,12 +12,12 @@ topic = click.option(
 )
 
 
-@click.group()
+@click.group(epilog="Example: python -m edge.counter produce --interval 0")
 def main() -> None:
     """Smoke test of a Kafka cluster: write the integers 1 to 100, and read them."""
 
 
-@main.command()
+@main.command(epilog="Example: python -m edge.counter produce --bootstrap-servers broker:9092 --interval 0")
 @topic
 @click.option(
     "--interval", type=cli.Finite(min=0), default=3.0, show_default=True, help="Seconds from number to number."
@@ -37,7 +37,7 @@ def produce(topic: str, interval: float, cluster: Cluster) -> None:
                 break
 
 
-@main.command()
+@main.command(epilog="Example: python -m edge.counter consume --bootstrap-servers broker:9092 --limit 100")
 @topic
 @cli.group("edge.counter")
 @cli.limit

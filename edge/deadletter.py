@@ -10,7 +10,7 @@ from typing import IO
 
 import click
 
-from edge import cli
+from edge import cli, logs
 from edge.cluster import Cluster
 from edge.errors import BadDataError, EdgeError
 from edge.letter import REPLAYED_FROM, DeadLetter, details, hex_line, selected, to_json, to_line
@@ -67,7 +67,7 @@ def main() -> None:
     """Look into the dead-letter topic, and send what is mended once more."""
 
 
-@main.command("list")
+@main.command("list", epilog="Example: python -m edge.deadletter list --reason dtype --since 2h")
 @selection
 @click.option("--limit", type=click.IntRange(min=1), help="Stop after so many.  [default: all there are]")
 @click.option("--summary", is_flag=True, help="Count them by kind of reason, with an example of each.")
@@ -103,7 +103,7 @@ def list_letters(
         click.echo(cli.printable(f"{count:8}  {examples[kind]}"))
 
 
-@main.command()
+@main.command(epilog="Example: python -m edge.deadletter show 0-17 --output value.bin")
 @click.argument("place", callback=read_place, metavar="PARTITION-OFFSET")
 @click.option("--output", type=click.File("wb"), help="Write the value to a file instead of showing its beginning.")
 @cli.dead_letter_topic
@@ -126,7 +126,7 @@ def show(place: Place, output: IO[bytes] | None, dead_letter_topic: str, cluster
         click.echo(f"and {len(value) - SHOWN_BYTES} bytes more: --output FILE writes them all")
 
 
-@main.command()
+@main.command(epilog="Example: python -m edge.deadletter replay --reason dtype --dry-run")
 @click.argument("places", callback=read_places, metavar="[PARTITION-OFFSET]…", nargs=-1)
 @selection
 @click.option("--to", metavar="TOPIC", callback=cli.check_topic, help="Another topic than each record's own.")
@@ -186,7 +186,7 @@ def _replay(pubsub: PubSub, letters: Iterator[DeadLetter], to: str | None, is_dr
             if topic is None or letter.obstacle is not None:
                 refused += 1
                 reason = letter.obstacle or "it names no topic, --to does"
-                click.echo(cli.printable(f"{letter.id} is not replayed: {reason}"), err=True)
+                logs.say(cli.printable(f"{letter.id} is not replayed: {reason}"))
                 continue
             if topic not in known:
                 _check_topic(pubsub, topic)
@@ -203,7 +203,7 @@ def _replay(pubsub: PubSub, letters: Iterator[DeadLetter], to: str | None, is_dr
         pubsub.flush()
     except EdgeError:
         if replayed and not is_dry:
-            click.echo(f"of {replayed} dead letters written, not all were acknowledged", err=True)
+            logs.say(f"of {replayed} dead letters written, not all were acknowledged")
         raise
     return replayed, refused
 

@@ -40,6 +40,10 @@ class Delivery(Protocol):
         """Whether so much is in flight that nothing more should be read."""
 
     @property
+    def in_flight(self) -> int:
+        """How many records are read, and not known to be answered and committed."""
+
+    @property
     def patience_s(self) -> float:
         """How long reading may wait before `settle` is due."""
 
@@ -114,6 +118,12 @@ class AtLeastOnce:
                 or self._ledger.pending() + self._ledger.uncommitted >= self._max_in_flight
                 or self._ledger.size >= self._max_bytes
             )
+
+    @property
+    def in_flight(self) -> int:
+        """How many records are read, and not known to be answered and committed."""
+        with self._ledger.lock:
+            return self._ledger.pending() + self._ledger.uncommitted
 
     @property
     def patience_s(self) -> float:

@@ -36,6 +36,10 @@ class BadRequestError(BadDataError):
     """One record that cannot be answered: it goes to the dead-letter topic, and the loop goes on."""
 
 
+class ExpiredError(BadRequestError):
+    """One record that is older than `--max-age`: replay its dead letter when an answer is still of use."""
+
+
 class BrokerUnavailableError(EdgeError):
     """No broker answered in time: start one or correct `--bootstrap-servers`."""
 

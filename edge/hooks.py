@@ -1,12 +1,14 @@
 """Where options plug into the classifier's loop: at *admit*, *model*, *emit* and *observe*, a file for each option."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from edge.codec import PredictionEncoder, Request, Timing
+from edge.delivery import Delivery
 from edge.errors import BadRequestError
 from edge.model import Model
-from edge.records import Encoded, Record
+from edge.records import Encoded, Record, Source
 
 
 class Served:
@@ -20,6 +22,12 @@ class Served:
 class Observer:
     """What is told of the loop, on its thread; by itself it heeds nothing."""
 
+    def loaded(self, served: Served) -> None:
+        """A model is warm; the cluster comes next."""
+
+    def connected(self, source: Source, delivery: Delivery) -> None:
+        """The loop is about to begin."""
+
     def turned(self) -> None:
         """The loop has come round, with or without records."""
 
@@ -27,16 +35,24 @@ class Observer:
         """A record goes to the dead letters."""
 
     def answered(
-        self, requests: Sequence[Request], classes: Sequence[int], confidences: Sequence[float], timing: Timing
+        self,
+        served: Served,
+        requests: Sequence[Request],
+        classes: Sequence[int],
+        confidences: Sequence[float],
+        timing: Timing,
     ) -> None:
-        """Predictions of one batch are being written."""
+        """Predictions of one batch, which this model made, are being written."""
 
 
 def _admit(_: Record) -> None:
     """Let every record in."""
 
 
-def _emit(_: Sequence[Request], __: Sequence[float]) -> Sequence[tuple[str, Sequence[Encoded]]]:
+Emit = Callable[[Served, Sequence[Request], Sequence[int], Sequence[float]], Sequence[tuple[str, Sequence[Encoded]]]]
+
+
+def _emit(*_: object) -> Sequence[tuple[str, Sequence[Encoded]]]:
     """Write nothing but the predictions."""
     return ()
 
@@ -46,10 +62,37 @@ class Hooks:
     """What the loop asks and tells.
 
     `model` is asked once a batch. `admit` raises BadRequestError for a record that is not to be answered. `emit` says
-    what is written beside the predictions of these requests, of these confidences: topics, with records for each.
+    what is written beside a batch's predictions, given who made them, the requests, classes and confidences: topics,
+    with records for each.
     """
 
     model: Callable[[], Served]
     admit: Callable[[Record], None] = _admit
-    emit: Callable[[Sequence[Request], Sequence[float]], Sequence[tuple[str, Sequence[Encoded]]]] = _emit
+    emit: Emit = _emit
     observer: Observer = field(default_factory=Observer)
+
+
+class Counting(Protocol):
+    """A plug with something to say when the classifier stops."""
+
+    @property
+    def summary(self) -> str:
+        """A few words."""
+
+
+def plugged(
+    served: Served, max_age_s: float | None, escalate_below: float | None, escalate_topic: str, max_bytes: int
+) -> tuple[Hooks, Sequence[Counting]]:
+    """What a classifier's options plug in; the file of each is imported only when it is asked for."""
+    hooks, counting = Hooks(lambda: served), list[Counting]()
+    if max_age_s is not None:
+        from edge.freshness import Freshness  # noqa: PLC0415
+
+        counting.append(freshness := Freshness(max_age_s))
+        hooks = replace(hooks, admit=freshness.admit)
+    if escalate_below is not None:
+        from edge.escalation import Escalation  # noqa: PLC0415
+
+        counting.append(escalation := Escalation(escalate_below, escalate_topic, max_bytes))
+        hooks = replace(hooks, emit=escalation.emit)
+    return hooks, counting

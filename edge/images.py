@@ -50,7 +50,7 @@ def load_images(path: Path) -> Images:
     Raises: BadDataError naming the file and what is wrong with it.
     """
     if not (path.is_file() or path.is_dir()):
-        raise BadDataError(f"there is no file or folder {path}: name a .npz, an IDX file or a folder of them")
+        raise BadDataError(f"there is no file or folder {path.absolute()}: name a .npz, an IDX file or a folder")
     images = _load_npz(path) if path.suffix == ".npz" else _load_idx(_find_idx(path))
     if len(images.image) == 0:
         raise BadDataError(f"{path} holds no image")

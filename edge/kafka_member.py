@@ -1,11 +1,13 @@
 """This process's place in its consumer group, kept where kafka-python 3.0.12 would lose it."""
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import kafka.errors
 
 from edge.kafka_errors import translate
+from edge.records import Partition
 from edge.servers import HEARTBEAT_INTERVAL_MS, SESSION_TIMEOUT_MS
 
 _HEARTBEAT_GRACE_S = 0.5
@@ -55,6 +57,12 @@ class Member:
         is_late = time.monotonic() - sent > HEARTBEAT_INTERVAL_MS / 1000 + _HEARTBEAT_GRACE_S
         return is_late and bool(self._coordinator.stable())
 
+    def lag(self, starts: Mapping[Partition, int]) -> dict[Partition, int | None]:
+        """As `records.Source.lag`; `starts` are the first offsets of what was polled and not read."""
+        states = self._consumer._subscription.assignment
+        assigned = {Partition(*tp): states.get(tp) for tp in self._consumer.assignment()}
+        return {partition: _lag(state, starts.get(partition)) for partition, state in assigned.items()}
+
     def hear_of_commits(self) -> None:
         """Take in what became of commits, as each poll does; raises KafkaError when another process has this name."""
         self._coordinator._invoke_completed_offset_commit_callbacks()
@@ -92,3 +100,15 @@ class Member:
         if is_follower and count and self._known not in (None, count):
             self._known = count
             coordinator.request_rejoin()
+
+
+def _lag(state: Any, start: int | None) -> int | None:
+    """From where a partition is read, which is its position unless `start` says it, to its end."""
+    if state is None:
+        # By now it belongs to another member.
+        return None
+    # Looked up once: the client's own thread moves them.
+    position, end = state.position, state.highwater
+    if position is None or end is None:
+        return None
+    return max(0, int(end) - int(position.offset if start is None else start))

@@ -86,6 +86,11 @@ class KafkaSource:
         """Whether there are records that were polled and not read."""
         return bool(self._ahead) and not self._ahead.is_stale
 
+    @property
+    def lag(self) -> Mapping[Partition, int | None]:
+        """Of each partition that is assigned, how many records were not read yet."""
+        return self._member.lag(self._ahead.starts())
+
     def _fill(self, max_records: int, timeout_s: float) -> None:
         polled = self._poll(self._ahead.limit(max_records), timeout_s)
         self._ahead.put(polled)

@@ -145,19 +145,20 @@ def encode_dead_letter(record: Record, error: Exception, max_bytes: int) -> Enco
     if value is None and key is None:
         value = b""
         reason.append((NULL_VALUE, b"true"))
-    if value is not None and _size(key, value, [*headers, *reason]) > max_bytes:
+    if value is not None and record_bytes(key, value, [*headers, *reason]) > max_bytes:
         reason.append((VALUE_BYTES, str(len(value)).encode()))
         reason.append((VALUE_SHA256, hashlib.sha256(value).hexdigest().encode()))
         value = b""
-    if _size(key, value, [*headers, *reason]) > max_bytes:
+    if record_bytes(key, value, [*headers, *reason]) > max_bytes:
         reason.append((DROPPED_HEADERS, str(len(headers)).encode()))
         headers = []
-    if _size(key, value, [*headers, *reason]) > max_bytes:
+    if record_bytes(key, value, [*headers, *reason]) > max_bytes:
         reason.append((DROPPED_KEY_BYTES, str(len(key or b"")).encode()))
         key, value = None, b""
     return Encoded(key, value, [*headers, *reason])
 
 
-def _size(key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]) -> int:
-    texts = sum(len(name.encode()) + len(content) + 10 for name, content in headers)
+def record_bytes(key: bytes | None, value: bytes | None, headers: Headers) -> int:
+    """How large a record is on its way at most."""
+    texts = sum(len(name.encode()) + len(content or b"") + 10 for name, content in headers)
     return _RECORD_OVERHEAD + len(key or b"") + len(value or b"") + texts

@@ -83,6 +83,11 @@ class MemorySource:
         """Whether there are more records."""
         return self._position < len(self._client.topics[self._partition.topic])
 
+    @property
+    def lag(self) -> Mapping[Partition, int | None]:
+        """The only partition is always assigned."""
+        return {self._partition: len(self._client.topics[self._partition.topic]) - self._position}
+
     def commit(self, offsets: Mapping[Partition, int], on_done: OnDone) -> None:
         """Commit at once."""
         self.commit_now(offsets, 0.0)

@@ -107,7 +107,7 @@ def _read(path: Path, what: str) -> bytes:
             # One byte more than is accepted, so that a huge file is refused without being read.
             return file.read(onnxfile.MAX_MODEL_BYTES + 1)
     except FileNotFoundError:
-        raise BadModelError(f"there is no {what} file {path}") from None
+        raise BadModelError(f"there is no {what} file {path.absolute()}") from None
     except OSError as error:
         raise BadModelError(f"the {what} file {path} cannot be read ({error.strerror})") from None
 

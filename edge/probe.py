@@ -2,6 +2,7 @@
 
 import ssl
 import time
+from collections.abc import Callable
 
 from edge.errors import BrokerUnavailableError, ConfigurationError, EdgeError, NotAuthorisedError
 from edge.scram import Scram, ScramError
@@ -9,6 +10,10 @@ from edge.security import Security
 from edge.wire import Channel, ClosedError, pack_blob, pack_text
 
 TIMEOUT_S = 3.0
+TCP, TLS, API_VERSIONS, LOGIN = "TCP", "TLS", "API versions", "login"
+"""The steps of the walk, in order; without TLS, or without a user name, that step is none and passes."""
+OnPassed = Callable[[str, Channel], None]
+"""Called with each step that has passed."""
 _SECOND_LOOK_S = 1.0
 _ADVERTISED_TRIED = 3
 
@@ -22,7 +27,9 @@ _DISAGREEMENTS = ("version", "protocol", "cipher", "too small", "too weak")
 _NOT_YET_VALID, _EXPIRED, _WRONG_HOST, _WRONG_IP = 9, 10, 62, 64
 
 
-def find_fault(server: str, security: Security, timeout_s: float = TIMEOUT_S) -> EdgeError | None:
+def find_fault(
+    server: str, security: Security, timeout_s: float = TIMEOUT_S, on_passed: OnPassed = lambda _, __: None
+) -> EdgeError | None:
     """Why this client cannot use the broker at `server` (`host:port`), as the error to report; None when it can.
 
     BrokerUnavailableError: it may help to wait. NotAuthorisedError: the credentials are refused.
@@ -31,7 +38,7 @@ def find_fault(server: str, security: Security, timeout_s: float = TIMEOUT_S) ->
     """
     deadline = time.monotonic() + timeout_s
     try:
-        brokers = _walk(server, security, deadline)
+        brokers = _walk(server, security, deadline, on_passed)
     except EdgeError as fault:
         return fault
     return None if server.lower() in brokers else _find_fault_of_all(server, brokers, security, deadline)
@@ -42,7 +49,7 @@ def _find_fault_of_all(server: str, brokers: list[str], security: Security, dead
     faults = []
     for broker in brokers[:_ADVERTISED_TRIED]:
         try:
-            _walk(broker, security, deadline)
+            _walk(broker, security, deadline, lambda _, __: None)
         except EdgeError as fault:
             faults.append(fault)
         else:
@@ -50,16 +57,21 @@ def _find_fault_of_all(server: str, brokers: list[str], security: Security, dead
     return type(faults[0])(f"{server} sends its clients on to {brokers[0]}, where they fail: {faults[0].message}")
 
 
-def _walk(server: str, security: Security, deadline: float) -> list[str]:
+def _walk(server: str, security: Security, deadline: float, on_passed: OnPassed) -> list[str]:
     """The brokers that the cluster names, each as `host:port`."""
     try:
         with Channel(server, deadline) as channel:
+            on_passed(TCP, channel)
             if security.ssl_context is not None:
                 _encrypt(channel, security, security.ssl_context)
+            on_passed(TLS, channel)
             _greet(channel, security)
+            on_passed(API_VERSIONS, channel)
             if security.is_sasl:
                 _log_in(channel, security)
-            return _enter(channel, security)
+            brokers = _enter(channel, security)
+            on_passed(LOGIN, channel)
+            return brokers
     except ssl.SSLError as error:
         # At any step: with TLS 1.3 a server refuses a client's certificate only after the handshake.
         raise _refused(server, security, error) from None

@@ -10,6 +10,7 @@ with connect("localhost:9092") as pubsub:
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from types import TracebackType
 
 from edge.errors import BrokerUnavailableError, ConfigurationError, is_fatal
@@ -106,8 +107,17 @@ class PubSub:
         """
         return self.client.create_topic(name, partitions, config or {}, right)
 
-    def write(self, topic: str, value: bytes | None, key: bytes | None = None, headers: Headers = ()) -> None:
+    def write(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None = None,
+        headers: Headers = (),
+        on_acknowledged: Callable[[], None] | None = None,
+    ) -> None:
         """Start to write one record; records with the same key keep their order.
+
+        `on_acknowledged` is called, maybe on another thread, once the broker has the record.
 
         Raises: EdgeError when an earlier write failed, or when none was acknowledged for SETTLE_TIMEOUT_S.
         """
@@ -118,7 +128,8 @@ class PubSub:
             if self._unsettled == 0:
                 self._last_settled = time.monotonic()
             self._unsettled += 1
-        self._sink.write(topic, value, key, headers, self._on_done)
+        on_done = self._on_done if on_acknowledged is None else partial(self._on_done, on_acknowledged=on_acknowledged)
+        self._sink.write(topic, value, key, headers, on_done)
 
     def flush(self, timeout_s: float = SETTLE_TIMEOUT_S) -> None:
         """Return when the broker has acknowledged every write.
@@ -183,7 +194,9 @@ class PubSub:
         if is_fatal(fault):
             raise fault
 
-    def _on_done(self, error: Exception | None) -> None:
+    def _on_done(self, error: Exception | None, on_acknowledged: Callable[[], None] | None = None) -> None:
+        if error is None and on_acknowledged is not None:
+            on_acknowledged()
         with self._settled:
             self._unsettled -= 1
             self._last_settled = time.monotonic()

@@ -58,6 +58,13 @@ class Source(Protocol):
     def is_ahead(self) -> bool:
         """Whether the next `read` will hardly have to wait."""
 
+    @property
+    def lag(self) -> Mapping[Partition, int | None]:
+        """Of each partition that is assigned, how many records were not read yet; None where nobody knows yet.
+
+        It asks nobody: the end of a partition is the one that the broker told last, within a second or so.
+        """
+
     def commit(self, offsets: Mapping[Partition, int], on_done: OnDone) -> None:
         """Start to commit the next offset to read of each partition; a fatal failure is raised by `read`."""
 

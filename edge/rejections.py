@@ -5,6 +5,7 @@ import re
 import time
 
 from edge.errors import BadRequestError
+from edge.logs import place
 from edge.records import Record
 
 log = logging.getLogger(__name__)
@@ -38,8 +39,8 @@ class Rejections:
             kind = "any other"
         told = self._told[kind] = self._told.get(kind, 0) + 1
         if told <= FIRST:
-            where = record.partition
-            log.warning("%s-%d offset %d goes to dead letters: %s", where.topic, where.number, record.offset, error)
+            where = place(record)
+            log.warning("%s-%d offset %d goes to dead letters: %s", *where.values(), error, extra=where)
         else:
             if not self._untold:
                 self._due = time.monotonic() + self._interval_s

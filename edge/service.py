@@ -138,12 +138,12 @@ class Service:
         timing = Timing(batch.received_ns, time.time_ns(), queue_ms, infer_ms, len(batch.requests))
         requests, probabilities = self._finite(batch.ticket, batch.requests, inferred.probabilities)
         classes, confidences = probabilities.argmax(axis=1).tolist(), probabilities.max(axis=1).tolist()
-        for topic, records in self._hooks.emit(requests, confidences):
+        for topic, records in self._hooks.emit(batch.served, requests, classes, confidences):
             self._delivery.write_beside(batch.ticket, topic, records)
         answers = batch.served.encoder.encode(requests, classes, confidences, timing)
         if answers:
             self._delivery.write(batch.ticket, self._options.prediction_topic, answers)
-            self._hooks.observer.answered(requests, classes, confidences, timing)
+            self._hooks.observer.answered(batch.served, requests, classes, confidences, timing)
             self.counts.predictions += len(answers)
 
     def _finite(

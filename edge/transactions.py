@@ -69,6 +69,12 @@ class ExactlyOnce:
             )
 
     @property
+    def in_flight(self) -> int:
+        """How many records are read, and not known to be answered and committed."""
+        with self._ledger.lock:
+            return self._ledger.pending() + self._ledger.uncommitted
+
+    @property
     def patience_s(self) -> float:
         """How long reading may wait before `settle` is due."""
         if self._began is None:

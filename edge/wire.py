@@ -6,9 +6,9 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from edge.errors import BrokerUnavailableError
 
@@ -50,6 +50,11 @@ class Channel:
         with self._in_time():
             self._socket = context.wrap_socket(self._socket, server_hostname=self.host)
             self._await_verdict()
+
+    @property
+    def certificate(self) -> Mapping[str, Any]:
+        """The server's certificate, in the words of `ssl.SSLSocket.getpeercert`; empty without TLS."""
+        return (self._socket.getpeercert() or {}) if isinstance(self._socket, ssl.SSLSocket) else {}
 
     def ask(self, api: int, version: int, body: bytes) -> "Answer":
         """One request and its answer."""

@@ -165,6 +165,7 @@ def describe(source: Source, model: SavedModel) -> Contract:
         layout="HWC" if len(model.shape) == 3 else "",
         output_name=model.output_name,
         labels=source.labels,
+        reference=source.reference,
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from edge.contract import MIX_TOLERANCE, Reference, is_share
 from edge.errors import BadDataError
 from export.samples import Samples, read_samples
 from export.source import Source
@@ -52,6 +53,9 @@ def read_run(directory: Path) -> Source:
     config_path, metrics_path = directory / "config.json", directory / "metrics.json"
     config, metrics = _read_json(config_path), _read_json(metrics_path)
     dataset = _field(config, "dataset", dict, config_path)
+    reference_path = directory / "reference.json"
+    reference = _read_json(reference_path)
+    labels = _labels(_field(dataset, "label_names", list, config_path), config_path)
     shape = tuple(_field(dataset, "image_shape", list, config_path))
     if not all(type(size) is int and size > 0 for size in shape):
         raise BadDataError(f"{config_path}: 'image_shape' must be positive integers")
@@ -64,11 +68,12 @@ def read_run(directory: Path) -> Source:
         version=stamp.group() if stamp else created,
         run=name,
         dataset=_without_folders(_field(dataset, "name", str, config_path)),
-        labels=_labels(_field(dataset, "label_names", list, config_path), config_path),
+        labels=labels,
         image_shape=shape,
         created=created,
-        test_accuracy=_accuracy(metrics, "test_accuracy", metrics_path),
-        golden=_golden(directory / "reference.json", shape),
+        test_accuracy=_share(metrics, "test_accuracy", metrics_path),
+        golden=_golden(reference, shape, reference_path),
+        reference=_reference(reference, labels, reference_path),
         test_images=predictions_of(directory),
         training_images=directory / "predictions" / "train.npz",
     )
@@ -119,10 +124,9 @@ def _field(document: dict[str, Any], key: str, kind: type[T], path: Path) -> T:
     return value
 
 
-def _accuracy(document: dict[str, Any], key: str, path: Path) -> float:
+def _share(document: dict[str, Any], key: str, path: Path) -> float:
     value = document.get(key)
-    # Written so that a NaN fails, too.
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+    if not is_share(value):
         raise BadDataError(f"{path}: {key!r} must be a number from 0 to 1, not {value!r}")
     return float(value)
 
@@ -133,6 +137,19 @@ def _labels(values: list[Any], path: Path) -> tuple[str, ...]:
     return tuple(values)
 
 
+def _reference(document: dict[str, Any], labels: tuple[str, ...], path: Path) -> Reference | None:
+    """What the model predicted for the test images; None where the run does not say it."""
+    if "class_mix" not in document:
+        return None
+    mix = _field(document, "class_mix", dict, path)
+    shares: list[Any] = [mix.get(label) for label in labels]
+    if len(mix) != len(labels) or not all(map(is_share, shares)):
+        raise BadDataError(f"{path}: 'class_mix' must have a number from 0 to 1 for each label")
+    if abs(sum(shares) - 1) > MIX_TOLERANCE:
+        raise BadDataError(f"{path}: 'class_mix' sums to {sum(shares):.4f} instead of 1")
+    return Reference(tuple(map(float, shares)), _share(_field(document, "confidence", dict, path), "mean", path))
+
+
 def _without_folders(dataset: str) -> str:
     # A data set may be a file; where it lay on the workstation is nobody's business on the device.
     for flavour in (PurePosixPath(dataset), PureWindowsPath(dataset)):
@@ -141,9 +158,9 @@ def _without_folders(dataset: str) -> str:
     return dataset
 
 
-def _golden(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+def _golden(document: dict[str, Any], shape: tuple[int, ...], path: Path) -> npt.NDArray[np.uint8]:
     try:
-        encoded = [item["image"] for item in _read_json(path)["golden"]]
+        encoded = [item["image"] for item in document["golden"]]
         return np.stack(
             [np.frombuffer(base64.b64decode(text, validate=True), np.uint8).reshape(shape) for text in encoded]
         )

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from edge.contract import Reference
+
 PIXELS: dict[str, tuple[float, float]] = {"0..255": (0.0, 255.0), "0..1": (0.0, 1.0), "-1..1": (-1.0, 1.0)}
 """What a model may have been trained on in place of raw pixels: 0 becomes the first, 255 the second."""
 
@@ -14,8 +16,9 @@ PIXELS: dict[str, tuple[float, float]] = {"0..255": (0.0, 255.0), "0..1": (0.0, 
 class Source:
     """A SavedModel with all that its contract says of it.
 
-    `test_images` gate it, and `training_images`, if there are any, calibrate it. `image_shape`, `test_accuracy` and
-    `golden`, the images uint8 [G, *image_shape] of its reference inputs, are None where they are not known beforehand.
+    `test_images` gate it, and `training_images`, if there are any, calibrate it. `image_shape`, `test_accuracy`,
+    `golden`, the images uint8 [G, *image_shape] of its reference inputs, and `reference`, what it predicts for the
+    test images, are None where they are not known beforehand.
     `pixels`, a key of `PIXELS`, is None for a model that takes raw ones; `is_logits` says that it has no softmax yet.
     """
 
@@ -31,5 +34,6 @@ class Source:
     image_shape: tuple[int, ...] | None = None
     test_accuracy: float | None = None
     golden: npt.NDArray[np.uint8] | None = None
+    reference: Reference | None = None
     pixels: str | None = None
     is_logits: bool = False

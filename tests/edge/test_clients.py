@@ -197,6 +197,33 @@ def test_a_pause_keeps_everything_back_and_loses_nothing(bench: Bench) -> None:
 
 
 @every_client
+def test_the_lag_is_what_was_not_read_of_each_assigned_partition(bench: Bench) -> None:
+    bench.write(*numbered(50))
+    source = bench.source()
+    found = read(source, 20, at_once=20)
+    source.pause(True)
+    wait_until(lambda: not source.read(1, TURN_S) and source.lag == {bench.partition: 50 - len(found)}, "the lag")
+    bench.write(*numbered(5))
+    source.pause(False)
+    found += read(source, 55 - len(found))
+    wait_until(lambda: not source.read(1, TURN_S) and source.lag == {bench.partition: 0}, "no lag")
+    source.rewind({bench.partition: 10})
+    assert values(read(source, 45)) == values(found)[10:]
+
+
+@real_clients
+def test_who_owns_nothing_lags_behind_nothing(bench: Bench) -> None:
+    first, second = bench.source(), bench.source()
+
+    def shares() -> bool:
+        return sorted(len(source.lag) for source in (first, second) if not source.read(1, TURN_S)) == [0, 1]
+
+    wait_until(shares, "the only partition")
+    owner = first if first.lag else second
+    wait_until(lambda: not owner.read(1, TURN_S) and owner.lag == {bench.partition: 0}, "what is known of an empty one")
+
+
+@every_client
 def test_what_on_revoked_says_is_committed(bench: Bench) -> None:
     bench.write(*numbered(10))
     source = bench.source(revoked={bench.partition: 6})

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.contract import Contract, Golden
+from edge.contract import Contract, Golden, Reference
 from edge.errors import BadModelError
 
 CONTRACT = Contract(
@@ -24,6 +24,7 @@ CONTRACT = Contract(
     test_accuracy=0.9,
     created="2026-01-01T00:00:00+00:00",
     golden=(Golden(np.array([[[1], [2]], [[3], [4]]], np.uint8), np.array([0.25, 0.75], np.float32)),),
+    reference=Reference((1 / 3, 2 / 3), 0.1 + 0.2),
 )
 
 
@@ -37,6 +38,13 @@ def test_a_contract_is_read_back_as_it_was() -> None:
     np.testing.assert_array_equal(read.golden[0].image, CONTRACT.golden[0].image)
     np.testing.assert_array_equal(read.golden[0].probabilities, CONTRACT.golden[0].probabilities)
     assert read.input_bytes == 4
+
+
+def test_a_contract_from_before_there_were_references_is_read_and_written_as_it_was() -> None:
+    older = dataclasses.replace(CONTRACT, reference=None)
+    assert "reference" not in json.loads(older.to_json())
+    assert Contract.from_json(older.to_json()).reference is None
+    assert Contract.from_json(older.to_json()).to_json() == older.to_json()
 
 
 def test_a_foreign_contract_needs_only_input_output_labels_and_name() -> None:
@@ -72,6 +80,14 @@ BAD: dict[str, tuple[tuple[str, ...], Any, str]] = {
     "labels repeated": (("labels",), ["a", "a"], "must differ"),
     "accuracy above 1": (("test_accuracy",), 90, "test_accuracy is 90"),
     "accuracy a text": (("test_accuracy",), "0.9", "test_accuracy is '0.9'"),
+    "reference no object": (("reference",), [1], "'reference' must be of JSON type object"),
+    "reference without mix": (("reference", "class_mix"), None, "no 'class_mix'"),
+    "reference of too few": (("reference", "class_mix"), [1.0], "must be 2 numbers"),
+    "reference of texts": (("reference", "class_mix"), ["1", "0"], "must be 2 numbers"),
+    "reference below 0": (("reference", "class_mix"), [-1, 2], "must be 2 numbers"),
+    "reference not whole": (("reference", "class_mix"), [0.5, 0.4], "that sum to 1"),
+    "reference without confidence": (("reference", "confidence"), None, "reference.confidence is None"),
+    "reference too confident": (("reference", "confidence"), 1.5, "reference.confidence is 1.5"),
     "golden no object": (("golden",), [1], "JSON object"),
     "golden of too few": (("golden",), [{"image": "AQIDBA==", "probabilities": [1.0]}], "2 probabilities"),
     "golden no base64": (("golden",), [{"image": "?", "probabilities": [0, 1]}], "base64"),

@@ -11,47 +11,22 @@ import pytest
 
 from edge import service
 from edge.codec import decode_prediction
-from edge.delivery import AtLeastOnce, Delivery
+from edge.delivery import AtLeastOnce
 from edge.errors import BrokerUnavailableError, FencedError
 from edge.hooks import Hooks, Served
 from edge.images import Images
 from edge.memory_client import MemoryClient, MemorySink, MemorySource
 from edge.model import Model, load_model
 from edge.records import Encoded, OnDone, Record
-from edge.service import Options, Service
+from edge.service import Service
 from edge.transactions import ExactlyOnce
+from tests.edge.loop import answer
 from tests.paths import LENET
-
-OPTIONS = Options("out", "dead", max_batch=16)
-
-
-class ReadUntilEmpty:
-    """The in-memory source, which tells the loop to stop when there is nothing more to read."""
-
-    def __init__(self, source: MemorySource, delivery: Delivery, stop: threading.Event) -> None:
-        self._source, self._delivery, self._stop = source, delivery, stop
-
-    def read(self, max_records: int, timeout_s: float) -> list[Record]:
-        records = self._source.read(max_records, timeout_s)
-        if not records and not self._delivery.is_full:
-            self._stop.set()
-        return records
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._source, name)
 
 
 def classify(client: MemoryClient, model: Model) -> Service:
-    stop = threading.Event()
-    delivery = AtLeastOnce(client.open_sink, commit_interval_s=0.0)
-    source = ReadUntilEmpty(client.open_source("in", "group", delivery.on_revoked), delivery, stop)
-    delivery.attach(source)
     served = Served(model)
-    service = Service(source, delivery, Hooks(lambda: served), OPTIONS)
-    service.run(stop)
-    assert delivery.drain(1.0) == 0
-    source.close()
-    return service
+    return answer(client, Hooks(lambda: served))
 
 
 def test_every_request_is_answered_in_order_whatever_the_batch(samples: Images) -> None:

@@ -106,7 +106,12 @@ def write_run(
         {"image": base64.b64encode(image[i].tobytes()).decode(), "label": int(label[i]), "probabilities": [0.0]}
         for i in range(3)
     ]
-    write_json(directory / "reference.json", {"golden": golden})
+    reference: dict[str, Any] = {"golden": golden}
+    if ending in ("softmax", "calibrated"):
+        mix = np.bincount(probabilities.argmax(1), minlength=classes) / count
+        reference["class_mix"] = {f"class {number}": share for number, share in enumerate(mix.tolist())}
+        reference["confidence"] = {"mean": float(probabilities.max(1).mean()), "std": 0.0, "quantiles": {}}
+    write_json(directory / "reference.json", reference)
     write_json(directory / "metrics.json", {"test_accuracy": float((probabilities.argmax(1) == label).mean())})
     return directory
 

@@ -35,6 +35,11 @@ def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
 
 
+def rename_to_few(run: Path) -> None:
+    edit(run / "config.json", lambda d: d["dataset"].update(label_names=["a", "b"]))
+    edit(run / "reference.json", lambda d: d.pop("class_mix"))
+
+
 DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "no metrics": (lambda r: (r / "metrics.json").unlink(), "is incomplete (no metrics.json): train to the end"),
     "no config": (lambda r: (r / "config.json").unlink(), "is incomplete (no config.json)"),
@@ -46,7 +51,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         "'label_names' must be strings that differ",
     ),
     "few labels": (
-        lambda r: edit(r / "config.json", lambda d: d["dataset"].update(label_names=["a", "b"])),
+        rename_to_few,
         "'probabilities' is float32 of shape (300, 10); it must be floats of shape (300, 2)",
     ),
     "shape of another model": (
@@ -67,6 +72,25 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "no reference": (lambda r: (r / "reference.json").unlink(), "there is no"),
     "no golden": (lambda r: write_json(r / "reference.json", {"golden": []}), "'golden' must be a list"),
+    "class mix of too few": (
+        lambda r: edit(r / "reference.json", lambda d: d.update(class_mix={"class 0": 1.0})),
+        "a number from 0 to 1 for each label",
+    ),
+    "class mix of other labels": (
+        lambda r: edit(r / "reference.json", lambda d: d.update(class_mix={f"{number}": 0.1 for number in range(10)})),
+        "'class_mix' must have a number from 0 to 1 for each label",
+    ),
+    "class mix of nothing": (
+        lambda r: edit(
+            r / "reference.json", lambda d: d.update(class_mix={f"class {number}": 0 for number in range(10)})
+        ),
+        "'class_mix' sums to 0.0000 instead of 1",
+    ),
+    "confidence no number": (
+        lambda r: edit(r / "reference.json", lambda d: d.update(confidence={"mean": float("nan")})),
+        "'mean' must be a number from 0 to 1, not nan",
+    ),
+    "no confidence": (lambda r: edit(r / "reference.json", lambda d: d.update(confidence=None)), "has no 'confidence'"),
     "short golden": (
         lambda r: write_json(r / "reference.json", {"golden": [{"image": "AAAA"}]}),
         "'golden' must be a list of uint8 images [28, 28, 1] in base64",

@@ -70,10 +70,22 @@ def test_contract_is_read_back_and_parity_passes(
     assert set(report["versions"]) == {"python", "tensorflow", "tf2onnx", "onnx", "onnxruntime", "numpy"}
 
 
+def test_a_run_from_before_there_were_class_mixes_has_no_reference(copied_run: Path) -> None:
+    path = copied_run / "reference.json"
+    document = json.loads(path.read_text())
+    assert read_run(copied_run).reference is not None
+    path.write_text(json.dumps({"golden": document["golden"]}))
+    assert read_run(copied_run).reference is None
+
+
 def test_model_answers_as_the_run_recorded(export: Export, recorded: Arrays, grey_run: Path, tmp_path: Path) -> None:
     assert export(grey_run, "-o", tmp_path / "model.onnx").exit_code == 0
     model = load_model(tmp_path / "model.onnx")
     np.testing.assert_allclose(model.infer(recorded["image"]), recorded["probabilities"], atol=1e-5)
+    reference = model.contract.reference
+    assert reference is not None
+    assert reference.class_mix == tuple(np.bincount(recorded["probabilities"].argmax(1), minlength=10) / 300)
+    assert reference.confidence == pytest.approx(float(recorded["probabilities"].max(1).mean()))
     golden = model.contract.golden
     assert len(golden) == 3
     for number, item in enumerate(golden):

@@ -61,6 +61,7 @@ def test_keras_export_with_logits(export: Export, keras_model: Any, given: Path,
     assert contract.labels == ("red", "green", "bright blue")
     assert contract.test_accuracy == (logits.argmax(1) == label).mean()
     assert len(contract.golden) == 5
+    assert contract.reference is None
     report = json.loads((given / "model.parity.json").read_text())
     assert report["passed"] is True
     assert report["recorded_agreement"] is None

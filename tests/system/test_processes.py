@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.paths import ROOT
 from tests.system.processes import Process, wait_until
 
 
@@ -33,7 +34,7 @@ def test_a_failure_tells_what_a_process_said_and_where_its_threads_stood() -> No
 def test_a_failure_tells_how_a_process_ended() -> None:
     app = Process("edge.classifier", "--model", "none.onnx")
     note = fail_with(app, lambda: app.process.poll() is not None)
-    assert "had ended with 78, and said:\nError: there is no model file none.onnx" in note
+    assert f"had ended with 78, and said:\nError: there is no model file {ROOT / 'none.onnx'}" in note
 
 
 def test_a_look_that_takes_all_the_time_is_followed_by_another() -> None:
