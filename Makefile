@@ -100,6 +100,8 @@ samples: .venv-train/ready ## Make samples/ again: train, export, select images
 	run=$$($(TRAIN) -m training --epochs 30 --seed 0 | tail -n 1) \
 	&& $(TRAIN) -m export "$$run" -o samples/lenet.onnx \
 	&& $(TRAIN) samples/select_images.py "$$run" samples/fashion_mnist_test_200.npz 200
+	run=$$($(TRAIN) -m training --architecture smallcnn --seed 0 | tail -n 1) \
+	&& $(TRAIN) -m export "$$run" -o samples/smallcnn.onnx
 
 .PHONY: locks
 locks: .venv-edge/ready ## Resolve the requirements again, with hashes, for all supported Pythons
