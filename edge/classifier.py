@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -12,7 +11,7 @@ from edge import cli
 from edge.cluster import Cluster
 from edge.codec import REQUEST_TOPIC_CONFIG
 from edge.delivery import COMMIT_INTERVAL_S, AtLeastOnce, Delivery
-from edge.hooks import Observer, Served, plugged
+from edge.hooks import Hooks, Observer, Served, plugged
 from edge.model import load_model
 from edge.pin import check_sha256
 from edge.records import Client
@@ -189,10 +188,9 @@ def main(
     guarantee.attach(source)
     observer.connected(source, guarantee)
     written = Options(prediction_topic, dead_letter_topic, max_batch, max_dead_letter_bytes)
-    hooks, counting = plugged(served, max_age, escalate_below, escalate_topic, max_dead_letter_bytes)
-    hooks = replace(hooks, observer=observer)
-    if watch_model is not None:
-        hooks = replace(hooks, model=_watched(served, model, contract, model_sha256, threads, watch_model))
+    watched = None if watch_model is None else _watched(served, model, contract, model_sha256, threads, watch_model)
+    hooks = Hooks(watched or (lambda: served), observer=observer)
+    hooks, counting = plugged(hooks, max_age, escalate_below, escalate_topic, max_dead_letter_bytes)
     service = Service(source, guarantee, hooks, written)
     try:
         service.run(stop)

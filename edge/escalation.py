@@ -5,8 +5,9 @@ import logging
 from collections.abc import Sequence
 
 from edge.codec import REQUEST_ID, Request
-from edge.hooks import Served
+from edge.hooks import Answers, Served
 from edge.letter import record_bytes
+from edge.logs import place
 from edge.records import Encoded
 
 log = logging.getLogger(__name__)
@@ -30,14 +31,12 @@ class Escalation:
         self._topic = topic
         self._max_bytes = max_bytes
 
-    def emit(
-        self, served: Served, requests: Sequence[Request], classes: Sequence[int], confidences: Sequence[float]
-    ) -> Sequence[tuple[str, Sequence[Encoded]]]:
+    def emit(self, answers: Answers) -> Sequence[tuple[str, Sequence[Encoded]]]:
         """The copies of those requests of a batch that need one."""
         copies = [
             copy
-            for request, number, confidence in zip(requests, classes, confidences, strict=True)
-            if confidence < self._below and (copy := self._copy(served, request, number, confidence)) is not None
+            for request, number, confidence in zip(answers.requests, answers.classes, answers.confidences, strict=True)
+            if confidence < self._below and (copy := self._copy(answers.served, request, number, confidence))
         ]
         self.copied += len(copies)
         return [(self._topic, copies)] if copies else ()
@@ -65,10 +64,10 @@ class Escalation:
         if (size := record_bytes(key, value, headers)) > self._max_bytes:
             self.too_large += 1
             if self.too_large == 1:
-                partition, offset = request.record.partition, request.record.offset
-                log.warning(
-                    "%s-%d offset %d is answered but not escalated, since its copy would have %d bytes; the first one",
-                    partition.topic, partition.number, offset, size,
-                )  # fmt: skip
+                where = place(request.record)
+                told = (
+                    "%s-%d offset %d is answered but not escalated, since its copy would have %d bytes; the first one"
+                )
+                log.warning(told, *where.values(), size, extra=where)
             return None
         return Encoded(key, value, headers)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from edge.codec import PredictionEncoder, Request, Timing
 from edge.delivery import Delivery
@@ -17,6 +17,16 @@ class Served:
     def __init__(self, model: Model) -> None:
         self.model = model
         self.encoder = PredictionEncoder(model.contract, model.sha256)
+
+
+class Answers(NamedTuple):
+    """The predictions of one batch: who made them, and of which requests, all in the same order."""
+
+    served: Served
+    requests: Sequence[Request]
+    classes: Sequence[int]
+    confidences: Sequence[float]
+    timing: Timing
 
 
 class Observer:
@@ -34,25 +44,18 @@ class Observer:
     def rejected(self, record: Record, error: BadRequestError) -> None:
         """A record goes to the dead letters."""
 
-    def answered(
-        self,
-        served: Served,
-        requests: Sequence[Request],
-        classes: Sequence[int],
-        confidences: Sequence[float],
-        timing: Timing,
-    ) -> None:
-        """Predictions of one batch, which this model made, are being written."""
+    def answered(self, answers: Answers) -> None:
+        """Predictions are being written."""
 
 
 def _admit(_: Record) -> None:
     """Let every record in."""
 
 
-Emit = Callable[[Served, Sequence[Request], Sequence[int], Sequence[float]], Sequence[tuple[str, Sequence[Encoded]]]]
+Emit = Callable[[Answers], Sequence[tuple[str, Sequence[Encoded]]]]
 
 
-def _emit(*_: object) -> Sequence[tuple[str, Sequence[Encoded]]]:
+def _emit(_: Answers) -> Sequence[tuple[str, Sequence[Encoded]]]:
     """Write nothing but the predictions."""
     return ()
 
@@ -62,8 +65,7 @@ class Hooks:
     """What the loop asks and tells.
 
     `model` is asked once a batch. `admit` raises BadRequestError for a record that is not to be answered. `emit` says
-    what is written beside a batch's predictions, given who made them, the requests, classes and confidences: topics,
-    with records for each.
+    what is written beside a batch's predictions: topics, with records for each.
     """
 
     model: Callable[[], Served]
@@ -81,10 +83,10 @@ class Counting(Protocol):
 
 
 def plugged(
-    served: Served, max_age_s: float | None, escalate_below: float | None, escalate_topic: str, max_bytes: int
+    hooks: Hooks, max_age_s: float | None, escalate_below: float | None, escalate_topic: str, max_bytes: int
 ) -> tuple[Hooks, Sequence[Counting]]:
-    """What a classifier's options plug in; the file of each is imported only when it is asked for."""
-    hooks, counting = Hooks(lambda: served), list[Counting]()
+    """The hooks, with what a classifier's options plug in; the file of each is imported only when it is asked for."""
+    counting = list[Counting]()
     if max_age_s is not None:
         from edge.freshness import Freshness  # noqa: PLC0415
 

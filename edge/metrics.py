@@ -6,12 +6,12 @@ import time
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 
-from edge.codec import CREATED_NS, Request, Timing
+from edge.codec import CREATED_NS, Request
 from edge.delivery import Delivery
 from edge.drift import Window
 from edge.errors import BadRequestError
 from edge.health import Health
-from edge.hooks import Observer, Served
+from edge.hooks import Answers, Observer, Served
 from edge.records import Partition, Record, Source
 from edge.rejections import MAX_KINDS, kind_of
 
@@ -108,15 +108,9 @@ class Metrics(Observer):
             self.dead_letters[kind] = self.dead_letters.get(kind, 0) + 1
             self.requests += 1
 
-    def answered(
-        self,
-        served: Served,
-        requests: Sequence[Request],
-        classes: Sequence[int],
-        confidences: Sequence[float],
-        timing: Timing,
-    ) -> None:
+    def answered(self, answers: Answers) -> None:
         """Count the predictions of one batch."""
+        served, requests, classes, confidences, timing = answers
         hops = [hop for request in requests if (hop := _hop_s(request, timing.received_ns)) is not None]
         self.health.answered(timing)
         with self.lock:

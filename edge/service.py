@@ -12,7 +12,7 @@ import numpy.typing as npt
 from edge.codec import Request, Timing, decode_request, stacked
 from edge.delivery import Delivery
 from edge.errors import BadRequestError
-from edge.hooks import Hooks, Served
+from edge.hooks import Answers, Hooks, Served
 from edge.letter import encode_dead_letter
 from edge.progress import Ticket
 from edge.records import Record, Source
@@ -114,10 +114,11 @@ class Service:
     def _admit(self, records: Sequence[Record]) -> _Batch:
         served, ticket = self._hooks.model(), self._delivery.track(records)
         batch = _Batch(served, ticket, time.monotonic(), time.time_ns(), [])
+        admit, contract = self._hooks.admit, served.model.contract
         for record in records:
             try:
-                self._hooks.admit(record)
-                batch.requests.append(decode_request(record, served.model.contract))
+                admit(record)
+                batch.requests.append(decode_request(record, contract))
             except BadRequestError as error:
                 self._reject(batch.ticket, record, error)
         return batch
@@ -138,13 +139,14 @@ class Service:
         timing = Timing(batch.received_ns, time.time_ns(), queue_ms, infer_ms, len(batch.requests))
         requests, probabilities = self._finite(batch.ticket, batch.requests, inferred.probabilities)
         classes, confidences = probabilities.argmax(axis=1).tolist(), probabilities.max(axis=1).tolist()
-        for topic, records in self._hooks.emit(batch.served, requests, classes, confidences):
+        answers = Answers(batch.served, requests, classes, confidences, timing)
+        for topic, records in self._hooks.emit(answers):
             self._delivery.write_beside(batch.ticket, topic, records)
-        answers = batch.served.encoder.encode(requests, classes, confidences, timing)
-        if answers:
-            self._delivery.write(batch.ticket, self._options.prediction_topic, answers)
-            self._hooks.observer.answered(batch.served, requests, classes, confidences, timing)
-            self.counts.predictions += len(answers)
+        encoded = batch.served.encoder.encode(requests, classes, confidences, timing)
+        if encoded:
+            self._delivery.write(batch.ticket, self._options.prediction_topic, encoded)
+            self._hooks.observer.answered(answers)
+            self.counts.predictions += len(encoded)
 
     def _finite(
         self, ticket: Ticket, requests: list[Request], probabilities: npt.NDArray[np.float32]

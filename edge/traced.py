@@ -1,12 +1,11 @@
 """Logs where each of the classifier's requests went, at DEBUG (-v), as `tracing` does for the other apps."""
 
 import logging
-from collections.abc import Sequence
 
-from edge.codec import REQUEST_ID, Request, Timing, default_id, header
+from edge.codec import REQUEST_ID, default_id, header
 from edge.delivery import Delivery
 from edge.errors import BadRequestError
-from edge.hooks import Observer, Served
+from edge.hooks import Answers, Observer, Served
 from edge.logs import printable
 from edge.records import Record, Source
 from edge.tracing import about, log
@@ -37,15 +36,8 @@ class _Traced(Observer):
         log.debug("rejected %s: %s", printable(name), error, extra=about(name, record))
         self._inner.rejected(record, error)
 
-    def answered(
-        self,
-        served: Served,
-        requests: Sequence[Request],
-        classes: Sequence[int],
-        confidences: Sequence[float],
-        timing: Timing,
-    ) -> None:
-        for request, number, confidence in zip(requests, classes, confidences, strict=True):
+    def answered(self, answers: Answers) -> None:
+        for request, number, confidence in zip(answers.requests, answers.classes, answers.confidences, strict=True):
             extra = about(request.id, request.record)
             log.debug("answered %s: class %d, %.1f %%", printable(request.id), number, confidence * 100, extra=extra)
-        self._inner.answered(served, requests, classes, confidences, timing)
+        self._inner.answered(answers)

@@ -42,7 +42,7 @@ def unsure(samples: Images) -> list[int]:
 
 
 def escalating() -> Hooks:
-    return plugged(SERVED, None, BELOW, "up", 900_000)[0]
+    return plugged(Hooks(lambda: SERVED), None, BELOW, "up", 900_000)[0]
 
 
 def ids(records: Sequence[Record]) -> list[int]:
@@ -54,7 +54,7 @@ def test_unsure_requests_are_copied_as_they_were_with_what_was_predicted(
     samples: Images, is_exactly_once: bool
 ) -> None:
     client = filled(samples)
-    hooks, (counted,) = plugged(SERVED, None, BELOW, "up", 900_000)
+    hooks, (counted,) = plugged(Hooks(lambda: SERVED), None, BELOW, "up", 900_000)
     answer(client, hooks, is_exactly_once)
     expected = unsure(samples)
     assert ids(client.topics["up"]) == expected
@@ -199,7 +199,7 @@ def test_what_is_no_prediction_is_not_escalated(samples: Images, monkeypatch: py
     monkeypatch.setattr(served.model, "infer", lambda images: np.full((len(images), 10), np.nan, np.float32))
     client.append("in", samples.image[number].tobytes())
     client.append("in", b"short")
-    answer(client, plugged(served, None, 1.0, "up", 900_000)[0])
+    answer(client, plugged(Hooks(lambda: served), None, 1.0, "up", 900_000)[0])
     assert (len(client.topics["dead"]), client.topics["up"], client.topics["out"]) == (2, [], [])
 
 

@@ -9,7 +9,7 @@ from edge.classifier import main
 from edge.codec import decode_prediction
 from edge.errors import BadRequestError, ExpiredError
 from edge.freshness import Freshness
-from edge.hooks import Served, plugged
+from edge.hooks import Hooks, Served, plugged
 from edge.images import Images
 from edge.letter import DeadLetter
 from edge.memory_client import MemoryClient
@@ -69,7 +69,8 @@ def test_stale_requests_are_dead_letters_their_neighbours_are_answered_and_all_a
                 partition=Partition("in", 0), timestamp_ms=at_ms
             )
         )
-    hooks, (counted,) = plugged(Served(load_model(LENET)), 60.0, None, "", 900_000)
+    served = Served(load_model(LENET))
+    hooks, (counted,) = plugged(Hooks(lambda: served), 60.0, None, "", 900_000)
     service = answer(client, hooks, is_exactly_once)
     answered = [decode_prediction(one).id for one in client.topics["out"]]
     assert answered == [f"in-0-{number}" for number in range(0, 100, 4)]

@@ -12,7 +12,7 @@ from edge.contract import Reference
 from edge.delivery import AtLeastOnce
 from edge.errors import BadRequestError
 from edge.exposition import MAX_CLASSES, MAX_PARTITIONS, Exposition
-from edge.hooks import Hooks, Served
+from edge.hooks import Answers, Hooks, Served
 from edge.images import Images
 from edge.memory_client import MemoryClient
 from edge.metrics import OTHER, Histogram, Metrics
@@ -40,7 +40,8 @@ def answer(metrics: Metrics, served: Served, classes: Sequence[int], created: Se
     """One batch, whose requests were created then."""
     headers = [[("created-ns", value)] if value else [] for value in created] or [[]] * len(classes)
     requests = [Request(record(), "id", b"", each) for each in headers]
-    metrics.answered(served, requests, classes, [0.5] * len(classes), Timing(RECEIVED_NS, 0, 20.0, 4.0, len(classes)))
+    timing = Timing(RECEIVED_NS, 0, 20.0, 4.0, len(classes))
+    metrics.answered(Answers(served, requests, classes, [0.5] * len(classes), timing))
 
 
 def scraped(metrics: Metrics) -> Scrape:
