@@ -1,5 +1,6 @@
 """What `python -m training` is asked to do, and which of its options that excludes."""
 
+import sys
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -40,7 +41,7 @@ OTHERS = {
     "dont_train": Mode(range(2), ("data",), "a saved model is evaluated as it is"),
     "resume": Mode(range(2), (), "a run goes on as it was begun"),
     "list": Mode(range(1), (), "nothing is trained"),
-    "compare": Mode(range(2, 1000), (), "nothing is trained"),
+    "compare": Mode(range(2, sys.maxsize), (), "nothing is trained"),
 }
 """By the option that asks for it."""
 
