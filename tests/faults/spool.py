@@ -1,7 +1,6 @@
 """Kills query apps that have a spool, with and without a broker, and judges: `python -m tests.faults.spool`."""
 
 import random
-import socket
 import sys
 import tempfile
 import threading
@@ -19,6 +18,7 @@ from edge.images import load_images
 from edge.pubsub import CLIENTS
 from edge.records import Record
 from localkafka import LocalKafka
+from localkafka.ports import free_port
 from tests.paths import IMAGES
 from tests.recorder import read_all
 from tests.system.processes import Process
@@ -132,7 +132,7 @@ def judge(device: Device, records: Sequence[Record]) -> Verdict:
 
 def run(plan: Plan, directory: Path) -> list[Verdict]:
     """Run the plan, one device for each client at the same time."""
-    broker = LocalKafka(port=_free_port())
+    broker = LocalKafka(port=free_port())
     try:
         return _run(plan, broker, directory)
     finally:
@@ -158,11 +158,6 @@ def _run(plan: Plan, broker: LocalKafka, directory: Path) -> list[Verdict]:
         thread.join()
     records = read_all(broker.bootstrap_servers, TOPIC)
     return [judge(device, records) for device in devices]
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def _wait_for_kills(devices: Sequence[Device], plan: Plan, more: int) -> None:

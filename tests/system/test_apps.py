@@ -9,6 +9,7 @@ import pytest
 from edge.images import Images
 from edge.pubsub import connect
 from localkafka import LocalKafka
+from localkafka.ports import free_port
 from tests.paths import LENET
 from tests.system.processes import Process, run, wait_until
 from tests.system.wire import Wire, requests
@@ -113,12 +114,6 @@ def test_every_app_ends_cleanly_while_it_waits(wire: Wire, number: int) -> None:
         with process:
             assert process.end(number) == 0, process.log
             assert "Traceback" not in process.log
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 APPS = [
