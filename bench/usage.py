@@ -27,14 +27,6 @@ def usage(pid: int) -> Usage:
     return Usage(cpu_s, rss_bytes)
 
 
-def _family(pid: int) -> list[psutil.Process]:
-    try:
-        process = psutil.Process(pid)
-        return [process, *process.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return []
-
-
 def peak_rss_bytes(pid: int) -> int | None:
     """The most memory that a process had resident at once, as Linux keeps it; None elsewhere."""
     try:
@@ -43,3 +35,11 @@ def peak_rss_bytes(pid: int) -> int | None:
         return None
     found = [int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")]
     return found[0] if found else None
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []

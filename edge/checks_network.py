@@ -12,7 +12,7 @@ from edge.errors import BrokerUnavailableError, EdgeError
 from edge.preflight import Finding, Preflight, failure, ok, skipped, warning
 from edge.probe import API_VERSIONS, LOGIN, TCP, TLS, find_fault
 from edge.security import Security
-from edge.wire import Channel
+from edge.wire import Channel, host_and_port
 
 NAME, BROKERS = "host name", "brokers"
 STEPS = (NAME, TCP, TLS, API_VERSIONS, LOGIN, BROKERS)
@@ -52,7 +52,7 @@ class Walk:
 def network(preflight: Preflight) -> Iterator[Finding]:
     """Each step to each server; where one server can be used, a fault of another is a warning."""
     security = preflight.cluster.security
-    walks = [walk(server.strip(), security) for server in preflight.cluster.bootstrap_servers.split(",")]
+    walks = [walk(server, security) for server in preflight.cluster.servers]
     is_usable = any(each.fault is None for each in walks)
     for step in STEPS:
         for each in walks:
@@ -67,10 +67,9 @@ def network(preflight: Preflight) -> Iterator[Finding]:
 def walk(server: str, security: Security) -> Walk:
     """Go as far as can be gone."""
     found = Walk(server)
-    host, _, port = server.rpartition(":")
+    host, port = host_and_port(server)
     started = time.monotonic()
     try:
-        host = host.strip("[]").rstrip(".")
         addresses = sorted({str(each[4][0]) for each in socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)})
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -124,9 +123,9 @@ def _passed(step: str, found: Walk) -> Finding:
 
 
 def _is_web_server(server: str) -> bool:
-    host, _, port = server.rpartition(":")
+    host, port = host_and_port(server)
     try:
-        with socket.create_connection((host.strip("[]").rstrip("."), int(port)), _LOOK_S) as connection:
+        with socket.create_connection((host, int(port)), _LOOK_S) as connection:
             connection.settimeout(_LOOK_S)
             connection.sendall(b"HEAD / HTTP/1.0\r\n\r\n")
             return connection.recv(5) == b"HTTP/"

@@ -233,9 +233,6 @@ def verbose(command: Command) -> Command:
     return level(form(command))
 
 
-printable = logs.printable
-
-
 def stop_on_signals() -> threading.Event:
     """An event that SIGTERM or Ctrl-C sets; a second signal ends the process at once."""
     stop = threading.Event()

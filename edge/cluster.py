@@ -20,6 +20,11 @@ class Cluster:
     security: Security = field(default_factory=Security)
     client: str = KAFKA_PYTHON
 
+    @property
+    def servers(self) -> list[str]:
+        """The brokers to connect to first, each as `host:port`."""
+        return [server.strip() for server in self.bootstrap_servers.split(",")]
+
     def connect(self, stop: threading.Event | None = None, instance_id: str | None = None) -> PubSub:
         """As `pubsub.connect`."""
         return connect(self.bootstrap_servers, instance_id, self.broker_wait_s, stop, self.security, self.client)

@@ -11,8 +11,7 @@ from click.core import ParameterSource
 
 from edge.logs import printable
 
-TEXT, JSON = "text", "json"
-FORMS = (TEXT, JSON)
+JSON = "json"
 
 PASSWORDS = ("EDGE_SASL_PASSWORD", "EDGE_TLS_KEY_PASSWORD")
 """Variables without an option: on a command line, every user of the machine could read them."""

@@ -79,7 +79,7 @@ def _line(prediction: Prediction, true_label: str | None, is_right: bool | None,
     if is_right is not None:
         verdict = "right" if is_right else f"wrong, it is {true_label}"
         line = f"{line}  {verdict:<26}  {score}"
-    return cli.printable(line)
+    return logs.printable(line)
 
 
 def _json(true_label: str | None, record: Record) -> str:

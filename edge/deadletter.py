@@ -96,11 +96,11 @@ def list_letters(
                 kinds[kind] += 1
                 examples.setdefault(kind, f"{letter.reason}  (such as {letter.id})")
             else:
-                click.echo(to_json(letter) if as_json else cli.printable(to_line(letter)))
+                click.echo(to_json(letter) if as_json else logs.printable(to_line(letter)))
             if count == limit:
                 break
     for kind, count in kinds.most_common():
-        click.echo(cli.printable(f"{count:8}  {examples[kind]}"))
+        click.echo(logs.printable(f"{count:8}  {examples[kind]}"))
 
 
 @main.command(epilog="Example: python -m edge.deadletter show 0-17 --output value.bin")
@@ -114,7 +114,7 @@ def show(place: Place, output: IO[bytes] | None, dead_letter_topic: str, cluster
     with cluster.connect(cli.stop_on_signals()) as pubsub:
         letter = _find(pubsub, dead_letter_topic, place)
     for line in details(letter):
-        click.echo(cli.printable(line))
+        click.echo(logs.printable(line))
     value = letter.record.value or b""
     if output is not None:
         output.write(value)
@@ -186,14 +186,14 @@ def _replay(pubsub: PubSub, letters: Iterator[DeadLetter], to: str | None, is_dr
             if topic is None or letter.obstacle is not None:
                 refused += 1
                 reason = letter.obstacle or "it names no topic, --to does"
-                logs.say(cli.printable(f"{letter.id} is not replayed: {reason}"))
+                logs.say(logs.printable(f"{letter.id} is not replayed: {reason}"))
                 continue
             if topic not in known:
                 _check_topic(pubsub, topic)
                 known.add(topic)
             replayed += 1
             if is_dry:
-                click.echo(cli.printable(f"{letter.id} would go to {topic}"))
+                click.echo(logs.printable(f"{letter.id} would go to {topic}"))
                 continue
             _write(pubsub, topic, letter)
             unsettled_bytes += len(letter.record.value or b"")

@@ -115,7 +115,7 @@ class AtLeastOnce:
             return (
                 self._sink is None
                 or self._ledger.uncommitted >= MAX_UNHEARD
-                or self._ledger.pending() + self._ledger.uncommitted >= self._max_in_flight
+                or self._ledger.in_flight >= self._max_in_flight
                 or self._ledger.size >= self._max_bytes
             )
 
@@ -123,7 +123,7 @@ class AtLeastOnce:
     def in_flight(self) -> int:
         """How many records are read, and not known to be answered and committed."""
         with self._ledger.lock:
-            return self._ledger.pending() + self._ledger.uncommitted
+            return self._ledger.in_flight
 
     @property
     def patience_s(self) -> float:

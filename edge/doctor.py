@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from edge import cli
+from edge import cli, logs
 from edge.cluster import Cluster
 from edge.pin import check_sha256
 from edge.preflight import Check, Finding, Preflight, Status, examine
@@ -108,7 +108,7 @@ def main(
 def _line(finding: Finding) -> str:
     # The first word of the line has said that it is skipped.
     message = finding.message.removeprefix("skipped, ") if finding.status is Status.SKIPPED else finding.message
-    return f"{finding.status:7}  {finding.check:13}  {cli.printable(message)}"
+    return f"{finding.status:7}  {finding.check:13}  {logs.printable(message)}"
 
 
 def _json(finding: Finding) -> str:

@@ -34,7 +34,7 @@ def inspect(cluster: Cluster) -> Iterator["Inspector"]:
 
     Raises: BrokerUnavailableError, NotAuthorisedError or ConfigurationError, here and from each question.
     """
-    servers = [server.strip() for server in cluster.bootstrap_servers.split(",")]
+    servers = cluster.servers
     options = {"bootstrap_timeout_ms": _TIMEOUT_MS, "request_timeout_ms": _TIMEOUT_MS}
     with _asking(f"connecting to {', '.join(servers)}"):
         admin = kafka.KafkaAdminClient(bootstrap_servers=servers, **options, **security_options(cluster.security))

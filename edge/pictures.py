@@ -133,7 +133,9 @@ def read_contract(path: Path) -> Contract:
     Raises: BadModelError when there is none.
     """
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            # One byte more than is accepted, so that a huge file is refused without being read.
+            data = file.read(onnxfile.MAX_MODEL_BYTES + 1)
     except OSError as error:
         raise BadModelError(f"the contract {path} cannot be read ({error.strerror or error})") from None
     try:

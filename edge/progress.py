@@ -98,6 +98,11 @@ class Ledger:
         """How many offsets are answered and not committed."""
         return sum(progress.low - progress.committed for progress in self._partitions.values())
 
+    @property
+    def in_flight(self) -> int:
+        """How many records are read, and not known to be answered and committed."""
+        return self.pending() + self.uncommitted
+
     def track(self, records: Sequence[Record]) -> Ticket:
         """Note a batch of records as read; its ticket goes with each write that answers some of them."""
         ticket = Ticket(len(records))

@@ -72,7 +72,7 @@ class ExactlyOnce:
     def in_flight(self) -> int:
         """How many records are read, and not known to be answered and committed."""
         with self._ledger.lock:
-            return self._ledger.pending() + self._ledger.uncommitted
+            return self._ledger.in_flight
 
     @property
     def patience_s(self) -> float:
@@ -138,7 +138,7 @@ class ExactlyOnce:
                 self._finish(timeout_s)
             if self._ledger.failure is not None:
                 log.warning("the last transaction could not be committed (%s)", self._ledger.failure)
-            return self._ledger.pending() + self._ledger.uncommitted
+            return self._ledger.in_flight
 
     def close(self) -> None:
         """Let go of the sink; the broker ends a transaction that is still open."""

@@ -22,6 +22,12 @@ class ClosedError(Exception):
     """The other end closed the connection instead of answering: what that means depends on what was asked."""
 
 
+def host_and_port(server: str) -> tuple[str, str]:
+    """What `host:port` names, as a socket takes the host: without the brackets of IPv6, and the last dot of a name."""
+    host, _, port = server.rpartition(":")
+    return host.strip("[]").rstrip("."), port
+
+
 class Channel:
     """One connection to one server, which is given up at `deadline` (of the monotonic clock).
 
@@ -29,9 +35,8 @@ class Channel:
     """
 
     def __init__(self, server: str, deadline: float) -> None:
-        host, _, port = server.rpartition(":")
         self.server = server
-        self.host = host.strip("[]").rstrip(".")
+        self.host, port = host_and_port(server)
         self._deadline = deadline
         try:
             self._socket = socket.create_connection((self.host, int(port)), self._left_s())

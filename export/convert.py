@@ -18,6 +18,7 @@ import onnxruntime
 from edge.contract import METADATA_KEY, Contract, Golden
 from edge.errors import BadDataError, BadModelError
 from edge.model import load_model_bytes
+from export.saved import is_saved_model
 from export.simplify import simplify
 from export.source import PIXELS, Source
 from export.tidy import tidy
@@ -85,7 +86,7 @@ def load_saved_model(source: Source) -> SavedModel:
     Raises: BadDataError for one that is missing, damaged, or has a signature that is not an image classifier's.
     """
     directory = source.saved_model
-    if not (directory / "saved_model.pb").is_file():
+    if not is_saved_model(directory):
         raise BadDataError(f"there is no SavedModel in {directory}: train again with `python -m training`")
     # A GPU may round differently; refused only where a GPU is in use already, and then the gate judges.
     with suppress(RuntimeError):
