@@ -54,8 +54,8 @@ def prepare(name: str, data_dir: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "architecture", "shape", "classes"),
     [
-        ("mnist", "smallcnn", (28, 28, 1), 10),
-        ("cifar100", "lenet", (32, 32, 3), 100),
+        ("mnist", "lenet", (28, 28, 1), 10),
+        ("cifar100", "resnet20", (32, 32, 3), 100),
         ("patch_camelyon", "smallcnn", (96, 96, 3), 2),
     ],
 )

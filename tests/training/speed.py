@@ -1,0 +1,48 @@
+"""How long a training step takes in single or mixed precision, with or without XLA: `python -m tests.training.speed`.
+
+One line each: milliseconds a step, and how many times as long it takes as the first of its model. Random images of
+Fashion-MNIST's shape; the model's own optimiser and batch; deterministic operations, as in a real run.
+"""
+
+import itertools
+import time
+
+import click
+import numpy as np
+import tensorflow as tf
+
+from training import hardware, models, optimise, recipes
+
+
+def milliseconds(architecture: str, is_mixed: bool, is_compiled: bool, steps: int) -> float:
+    """The mean of `steps` training steps of the model named `architecture`, after some that are not timed."""
+    tf.keras.utils.set_random_seed(0)
+    recipe = recipes.load(recipes.of_architecture(architecture))
+    with hardware.precision(is_mixed):
+        model = models.build_model(architecture, (28, 28, 1), 10)
+    model.compile(optimise.optimizer(recipe, model, steps), optimise.loss(recipe), jit_compile=is_compiled)
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (recipe.batch_size * steps, 28, 28, 1), np.uint8)
+    labels = np.eye(10, dtype=np.float32)[random.integers(0, 10, len(images))]
+    model.fit(images[: 10 * recipe.batch_size], labels[: 10 * recipe.batch_size], recipe.batch_size, verbose=0)
+    begun = time.monotonic()
+    model.fit(images, labels, recipe.batch_size, verbose=0, shuffle=False)
+    return (time.monotonic() - begun) * 1000 / steps
+
+
+@click.command()
+@click.option("--steps", default=60, show_default=True, type=click.IntRange(min=10))
+def main(steps: int) -> None:
+    """Time a training step of each model."""
+    tf.config.experimental.enable_op_determinism()
+    for architecture in models.ARCHITECTURES:
+        first = None
+        for is_mixed, is_compiled in itertools.product((False, True), repeat=2):
+            took = milliseconds(architecture, is_mixed, is_compiled, steps)
+            first = first or took
+            words = f"{'mixed' if is_mixed else 'single'} precision, {'XLA' if is_compiled else 'no XLA'}"
+            click.echo(f"{architecture:9} {words:26} {took:6.1f} ms a step  {took / first:.2f}")
+
+
+if __name__ == "__main__":
+    main()
