@@ -66,8 +66,8 @@ def record(command: list[str], columns: int, rows: int) -> tuple[list[Frame], in
                 shown.append((now, _snapshot(screen)))
     os.close(ours)
     ends = [begun for begun, _ in shown[1:]]
-    waits = [min(LONGEST_WAIT_S, end - begun) for (begun, _), end in zip(shown, ends, strict=False)] + [LAST_S]
-    return [Frame(seen, wait) for (_, seen), wait in zip(shown, waits, strict=True)], run.returncode
+    waits = [min(LONGEST_WAIT_S, end - begun) for (begun, _), end in zip(shown, ends, strict=False)]
+    return [Frame(seen, wait) for (_, seen), wait in zip(shown, [*waits, LAST_S], strict=False)], run.returncode
 
 
 def _chunks(terminal: int) -> Iterator[bytes]:
@@ -147,6 +147,8 @@ def main(output: Path, columns: int, rows: int, command: tuple[str, ...]) -> Non
     frames, status = record(list(command), columns, rows)
     if status:
         raise AppError(f"{command[0]} ended with {status}: nothing is written")
+    if not frames:
+        raise AppError(f"{command[0]} showed nothing: nothing is written")
     save(frames, output)
     click.echo(f"{output}: {len(frames)} frames, {output.stat().st_size / 1e3:.0f} KB")
 

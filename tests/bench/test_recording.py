@@ -40,5 +40,5 @@ def test_nothing_is_written_for_a_command_that_failed(tmp_path: Path) -> None:
     path = tmp_path / "recording.gif"
     result = CliRunner().invoke(main, ["-o", str(path), "--", sys.executable, "-c", "raise SystemExit(3)"])
     assert result.exit_code != 0
-    assert "ended with 3" in result.output
+    assert "ended with 3" in str(result.exception)
     assert not path.exists()
