@@ -1,6 +1,7 @@
 import sys
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 from PIL import Image
 
@@ -36,9 +37,9 @@ def test_the_command_writes_a_picture_that_moves(tmp_path: Path) -> None:
         assert getattr(picture, "n_frames", 1) >= 3
 
 
-def test_nothing_is_written_for_a_command_that_failed(tmp_path: Path) -> None:
+def test_nothing_is_written_for_a_command_that_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "recording.gif"
     result = CliRunner().invoke(main, ["-o", str(path), "--", sys.executable, "-c", "raise SystemExit(3)"])
     assert result.exit_code != 0
-    assert "ended with 3" in str(result.exception)
+    assert "ended with 3" in capsys.readouterr().err + result.output
     assert not path.exists()
