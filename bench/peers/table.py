@@ -23,6 +23,21 @@ def markdown(results: Mapping[str, Any]) -> str:
     return "\n".join([*lines, "", *_notes(entries), *_lag(results["sender_lag_p99_ms"])])
 
 
+def short(results: Mapping[str, Any]) -> str:
+    """The medians of us and of the others, without spread and notes."""
+    head = "| system | p50 ms at 100/s | p99 ms at 100/s | images/s, one process | RSS, MB |"
+    entries = [entry for entry in results["systems"] if entry["kind"] in (OURS, PEER)]
+    return "\n".join([head, "|---|" + "---:|" * (head.count("|") - 2), *(_short_row(entry) for entry in entries)])
+
+
+def _short_row(entry: Mapping[str, Any]) -> str:
+    found = [entry["pooled_ms"].get(name) for name in ("p50", "p99")]
+    latency = ["-" if ms is None else f"{ms:.1f}" for ms in found]
+    spreads = [entry.get("images_per_s"), _scaled(entry.get("rss_bytes"), 1 / _MEGABYTE)]
+    medians = ["-" if spread is None else f"{spread['median']:,.0f}" for spread in spreads]
+    return f"| {' | '.join([entry['title'], *latency, *medians])} |"
+
+
 def _row(entry: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> str:
     if entry["missing"] is not None and "images_per_s" not in entry and not entry["pooled_ms"]:
         return f"| {entry['title']} | missing | | | | | | |"

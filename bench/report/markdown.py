@@ -20,20 +20,24 @@ _PERCENTILES = ("p50", "p90", "p99", "p99.9", "max")
 def written(document: str, name: str, result: Result) -> str:
     """The document with the table of a result between `<!-- bench:NAME -->` and `<!-- /bench -->`.
 
+    `<!-- bench:NAME short -->` asks for the medians alone, where the table has spreads and notes.
     Raises: BadDataError when it has no such place.
     """
-    place = re.compile(rf"(<!-- bench:{re.escape(name)} -->\n).*?(<!-- /bench -->)", re.DOTALL)
+    place = re.compile(rf"(<!-- bench:{re.escape(name)}( short)? -->\n).*?(<!-- /bench -->)", re.DOTALL)
     if not place.search(document):
         raise BadDataError(
             f"the document has no place for {name}: put <!-- bench:{name} --> and <!-- /bench --> into it"
         )
-    return place.sub(lambda found: f"{found[1]}{block(result)}\n{found[2]}", document)
+    return place.sub(lambda found: f"{found[1]}{block(result, is_short=bool(found[2]))}\n{found[3]}", document)
 
 
-def block(result: Result) -> str:
+def block(result: Result, is_short: bool = False) -> str:
     """The table of a result, with where it comes from."""
     kind, results = result["benchmark"], result["results"]
-    shown_as = peers.markdown(results) if kind == "peers" else _GRIDS.get(kind, _any)(results).markdown()
+    if kind == "peers":
+        shown_as = peers.short(results) if is_short else peers.markdown(results)
+    else:
+        shown_as = _GRIDS.get(kind, _any)(results).markdown()
     return f"{shown_as}\n\n{origin(result)}"
 
 

@@ -17,7 +17,7 @@ from bench.peers.measure import Bench, Latency, drained, latency, size_of_drain
 from bench.peers.rounds import Findings, Plan, install, measure, order
 from bench.peers.summary import results
 from bench.peers.systems import OURS, PEERS, SYSTEMS, System
-from bench.peers.table import markdown, verdicts
+from bench.peers.table import markdown, short, verdicts
 from edge.cluster import Cluster
 from edge.images import Images
 from edge.model import load_model
@@ -146,6 +146,10 @@ def test_the_table_has_medians_spreads_and_ratios_and_pools_the_requests() -> No
     assert "| Kafka Streams 4.1 + onnxruntime-java | missing |" in text
     assert "was not measured to the end: no registry" in text
     assert "| onnxruntime alone, 64 images at once | | | 30,000 | 0.030 |" in text
+    brief = short(found).splitlines()
+    assert brief[3] == "| Quix Streams 3.28 | 3.0 | 4.0 | 5,000 | 100 |"
+    assert brief[4] == "| Kafka Streams 4.1 + onnxruntime-java | - | - | - | - |"
+    assert "echo" not in short(found)
     quix = found["systems"][2]
     assert quix["latency_requests"] == 903
     assert quix["pooled_ms"]["p99"] == pytest.approx(4.0, rel=0.01)
