@@ -6,12 +6,14 @@ SHELL := /bin/bash
 
 EDGE := .venv-edge/bin/python
 TRAIN := .venv-train/bin/python
+NOTEBOOK := .venv-notebook/bin/python
 EPOCHS ?= 5
 export PYTHONUNBUFFERED := 1
 
 # Free disk, in MB, that each environment and its download need.
 DISK_edge := 1200
 DISK_train := 6000
+DISK_notebook := 6000
 
 .PHONY: help
 help: ## List these commands
@@ -34,11 +36,19 @@ test: .venv-edge/ready .venv-train/ready ## Check and test everything, over a re
 .PHONY: test-edge
 test-edge: .venv-edge/ready ## The tests of what runs on a device: no TensorFlow here
 	$(EDGE) -m pytest -n 2 --dist loadfile --require-kafka 120 \
-	    tests/faults tests/system tests/localkafka tests/bench tests/edge tests/lint
+	    tests/faults tests/system tests/localkafka tests/bench tests/edge tests/lint tests/examples/test_wire_format.py
 
 .PHONY: test-train
 test-train: .venv-train/ready ## The tests of training and export, and of the whole chain
 	$(TRAIN) -m pytest -n 2 --dist loadfile --require-kafka 1 tests/training tests/export tests/chain
+
+.PHONY: test-examples
+test-examples: .venv-edge/ready ## The Go client against a real Kafka, and the wire format it was written from; needs Go
+	$(EDGE) -m pytest --require-kafka 1 tests/examples/test_go.py tests/examples/test_wire_format.py
+
+.PHONY: test-notebook
+test-notebook: .venv-notebook/ready ## Execute the notebook, in an environment of its own
+	$(NOTEBOOK) -m pytest --require-kafka 1 tests/examples/test_notebook.py
 
 .PHONY: faults
 faults: .venv-edge/ready ## Kill, stop and cut for half an hour; the verdict goes into docs/reliability.md
@@ -107,6 +117,7 @@ samples: .venv-train/ready ## Make samples/ again: train, export, select images
 locks: .venv-edge/ready ## Resolve the requirements again, with hashes, for all supported Pythons
 	for target in "edge requirements-edge.txt" "dev requirements-dev.txt" \
 	              "train requirements-train.txt requirements-dev.txt" \
+	              "notebook requirements-notebook.txt" \
 	              "peers-quix bench/peers/requirements/quix.txt" \
 	              "peers-faststream bench/peers/requirements/faststream.txt" \
 	              "peers-mlserver bench/peers/requirements/mlserver.txt"; do \
@@ -135,10 +146,11 @@ test-bundle: .venv-edge/ready ## Install a bundle where there is no network, and
 
 .PHONY: clean
 clean: ## Remove the environments and what the demo made; runs/ stays
-	rm -rf .venv-edge .venv-train model.onnx model.parity.json latency.json
+	rm -rf .venv-edge .venv-train .venv-notebook model.onnx model.parity.json latency.json
 
 .venv-edge/ready: locks/dev.txt
 .venv-train/ready: locks/train.txt
+.venv-notebook/ready: locks/notebook.txt
 
 # One environment: a supported Python, room on the disk, packages as locked.
 .venv-%/ready:
