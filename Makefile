@@ -120,7 +120,8 @@ locks: .venv-edge/ready ## Resolve the requirements again, with hashes, for all 
 	              "notebook requirements-notebook.txt" \
 	              "peers-quix bench/peers/requirements/quix.txt" \
 	              "peers-faststream bench/peers/requirements/faststream.txt" \
-	              "peers-mlserver bench/peers/requirements/mlserver.txt"; do \
+	              "peers-mlserver bench/peers/requirements/mlserver.txt" \
+              "arm64 tests/arm64/requirements.txt"; do \
 	    set -- $$target; name=$$1; shift; \
 	    $(EDGE) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 	        --no-emit-index-url --no-emit-find-links --custom-compile-command 'make locks' \
@@ -143,6 +144,11 @@ test-bundle: .venv-edge/ready ## Install a bundle where there is no network, and
 	&& if [ "$$(id -u)" = 0 ]; then own=; else own=--map-root-user; fi \
 	&& BUNDLE=$$bundle unshare --net $$own sh -c 'ip link set lo up && exec "$$@"' - \
 	    $(EDGE) -m pytest --require-kafka 1 tests/deploy
+
+.PHONY: arm64
+arm64: .venv-edge/ready ## The edge on a Raspberry Pi's processors, emulated; the verdict goes into docs/raspberry-pi.md
+	$(EDGE) -m pytest tests/arm64
+	$(EDGE) -m tests.arm64
 
 .PHONY: clean
 clean: ## Remove the environments and what the demo made; runs/ stays
