@@ -30,7 +30,6 @@ def notebook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     document.cells.append(nbformat.v4.new_code_cell(FOUND))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("notebook")))
-        patch.setenv("PYTHONPATH", str(ROOT))
         client = nbclient.NotebookClient(
             document, timeout=CELL_TIMEOUT_S, resources={"metadata": {"path": str(NOTEBOOK.parent)}}
         )
