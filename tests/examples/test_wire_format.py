@@ -59,7 +59,8 @@ def test_the_reply_is_what_the_code_answers_byte_for_byte(model: Model, samples:
     timing = Timing(received_ns, sent_ns, said.queue_ms, said.infer_ms, said.batch)
     encoder = codec.PredictionEncoder(model.contract, model.sha256)
     number = int(probabilities.argmax())
-    assert encoder.encode([request], [number], [float(probabilities[number])], timing) == [REPLY]
+    answer = encoder.encode([request], [number], [float(probabilities[number])], timing)
+    assert answer == [REPLY], "python -m tests.examples.dump writes the page's records anew"
     assert said.is_right("Sandal")
 
 
