@@ -1,18 +1,20 @@
 """How far the probabilities of two processors lie apart, and whether they name the same classes."""
 
 import os
-import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from bench.errors import AppError
 from tests.arm64.machine import Machine, Processor, environment
-from tests.paths import ROOT, SAMPLES
+from tests.arm64.processes import AT_A_TIME, started
+from tests.paths import SAMPLES
 
 TIE = 1e-5
 """Classes whose probabilities are as near as this may change places: processors round differently."""
@@ -58,17 +60,24 @@ def compare(here: Probabilities, there: Probabilities) -> Agreement:
 def measure(emulated: Machine, processor: Processor, name: str, count: int) -> Agreement:
     """Let a shipped model answer the first `count` test images on an emulated processor and on this one.
 
-    Raises: CalledProcessError when an interpreter fails, ValueError as `compare` does.
+    Raises: AppError when an interpreter fails, ValueError as `compare` does.
     """
-    asked = [str(SAMPLES / f"{name}.onnx"), str(emulated.images), str(count)]
-    here = _answers(Path(sys.executable), os.environ, asked)
-    return compare(here, _answers(emulated.python(processor), environment(), asked))
+    asked = [str(SAMPLES / f"{name}.onnx"), str(emulated.images)]
+    here = _answers(Path(sys.executable), os.environ, asked, count)
+    return compare(here, _answers(emulated.python(processor), environment(), asked, count))
 
 
-def _answers(python: Path, variables: Mapping[str, str], asked: list[str]) -> Probabilities:
+def _answers(python: Path, variables: Mapping[str, str], asked: Sequence[str], count: int) -> Probabilities:
+    """The probabilities of all images, which a few processes share."""
+    bounds = [count * part // AT_A_TIME for part in range(AT_A_TIME + 1)]
     with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder, "probabilities.npy")
-        command = [str(python), "-m", "tests.arm64.probabilities", *asked, str(output)]
-        subprocess.run(command, cwd=ROOT, env=variables, check=True)
-        found: Probabilities = np.load(output)
-        return found
+        outputs = [Path(folder, f"{start}.npy") for start in bounds[:-1]]
+        commands = [
+            [str(python), "-m", "tests.arm64.probabilities", *asked, str(start), str(stop), str(output)]
+            for (start, stop), output in zip(pairwise(bounds), outputs, strict=True)
+        ]
+        with started(commands, variables, [None] * AT_A_TIME) as running:
+            for process in running:
+                if process.wait() != 0:
+                    raise AppError(f"{python} ended with {process.returncode} while it computed, as said above")
+        return np.concatenate([np.load(output) for output in outputs])

@@ -1,4 +1,4 @@
-"""What a model answers to images of a folder: `python -m tests.arm64.probabilities MODEL IMAGES COUNT OUTPUT.npy`.
+"""What a model answers to images of a folder: `python -m tests.arm64.probabilities MODEL IMAGES START STOP OUTPUT.npy`.
 
 It runs in either interpreter, so that there is one way to the numbers that are compared.
 """
@@ -12,10 +12,10 @@ from edge.images import load_images
 from edge.model import load_model
 
 
-def main(model: str, images: str, count: str, output: str) -> None:
-    """Write the class probabilities of the first images, float32 [count, classes]."""
+def main(model: str, images: str, start: str, stop: str, output: str) -> None:
+    """Write the class probabilities of images `start` to `stop`, float32 [N, classes]."""
     served = load_model(Path(model))
-    image = load_images(Path(images)).image[: int(count)]
+    image = load_images(Path(images)).image[int(start) : int(stop)]
     np.save(output, served.infer(image.reshape(-1, *served.contract.shape)))
 
 

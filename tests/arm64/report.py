@@ -1,4 +1,4 @@
-"""The table in docs/raspberry-pi.md: each bar, what was found, and on what machine, versions and day."""
+"""The tables in docs/raspberry-pi.md: each bar, what was found, and on what machine, versions and day."""
 
 import os
 import platform
@@ -9,12 +9,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 from localkafka import KAFKA_VERSION
-from tests.arm64 import suite
 from tests.arm64.machine import PYTHON, Machine
 from tests.paths import ROOT
 
 DOCUMENT = ROOT / "docs" / "raspberry-pi.md"
-BEGIN, END = "<!-- arm64: begin -->", "<!-- arm64: end -->"
 COLUMNS = ("what", "processor", "found", "bar", "verdict")
 PACKAGES = ("numpy", "onnxruntime", "kafka-python", "confluent-kafka")
 
@@ -41,23 +39,22 @@ def table(findings: Sequence[Finding], machine: Machine) -> str:
         for one in findings
     ]
     there = ", ".join(f"{name} {machine.version(name)}" for name in PACKAGES)
-    here = f"Python {platform.python_version()}, onnxruntime {version('onnxruntime')}"
     made = (
-        f"By `make arm64` on {datetime.now(UTC):%Y-%m-%d}: QEMU {machine.qemu_version()} (user emulation), "
-        f"Debian's Python {PYTHON} for arm64, {there}; compared with {platform.machine()}, {os.cpu_count()} shared "
-        f"cores, {here}; Apache Kafka {KAFKA_VERSION} outside of the emulation."
+        f"By `make arm64` on {datetime.now(UTC):%Y-%m-%d}: QEMU {machine.qemu_version()}, Debian's Python {PYTHON} for "
+        f"arm64, {there}; compared with {platform.machine()}, Python {platform.python_version()}, onnxruntime "
+        f"{version('onnxruntime')}; Apache Kafka {KAFKA_VERSION} outside of the emulation; {os.cpu_count()} cores."
     )
-    left_out = [f"- `{test}`: {reason}" for test, reason in suite.LEFT_OUT.items()]
-    return "\n".join([*head, *rows, "", made, "", "Left out of `tests/edge`:", "", *left_out])
+    return "\n".join([*head, *rows, "", made])
 
 
-def write(document: Path, text: str) -> None:
-    """Put the text between the two marker comments of a document.
+def write(document: Path, part: str, text: str) -> None:
+    """Put the text between the two marker comments of a part in a document.
 
     Raises: ValueError when it has none.
     """
-    head, begin, rest = document.read_text().partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"{document} has no {BEGIN} and {END}")
-    document.write_text(f"{head}{BEGIN}\n{text}\n{END}{tail}")
+    begin, end = f"<!-- arm64 {part}: begin -->", f"<!-- arm64 {part}: end -->"
+    head, found, rest = document.read_text().partition(begin)
+    _, closed, tail = rest.partition(end)
+    if not (found and closed):
+        raise ValueError(f"{document} has no {begin} and {end}")
+    document.write_text(f"{head}{begin}\n{text}\n{end}{tail}")

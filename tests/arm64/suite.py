@@ -2,7 +2,7 @@
 
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -10,9 +10,9 @@ import click
 
 from localkafka import LocalKafka
 from tests.arm64.fixtures import DIRECTORY, SERVERS
+from tests.arm64.processes import AT_A_TIME, started
 from tests.paths import ROOT
 
-PROCESSES = 2
 TIMEOUT_S = 840
 LEFT_OUT: Mapping[str, str] = {
     "tests/edge/test_clients.py::"
@@ -39,9 +39,12 @@ def run_tests(python: Path, environment: Mapping[str, str], broker: LocalKafka, 
     """Run tests/edge in a few processes; what they print goes into `folder`, and is shown where a test failed."""
     variables = {**environment, SERVERS: broker.bootstrap_servers, DIRECTORY: str(broker.directory)}
     folder.mkdir(parents=True, exist_ok=True)
-    reports = [folder / f"tests-{number}.xml" for number in range(PROCESSES)]
-    running = [_start(python, variables, report, files) for report, files in zip(reports, _shares(), strict=True)]
-    outcomes = [_outcome(process, report) for process, report in zip(running, reports, strict=True)]
+    reports = [folder / f"tests-{number}.xml" for number in range(AT_A_TIME)]
+    commands = [_command(python, report, files) for report, files in zip(reports, _shares(), strict=True)]
+    for report in reports:
+        report.unlink(missing_ok=True)
+    with started(commands, variables, [_log(report) for report in reports]) as running:
+        outcomes = [_outcome(process, report) for process, report in zip(running, reports, strict=True)]
     return Outcome(
         sum(outcome.passed for outcome in outcomes),
         sum(outcome.skipped for outcome in outcomes),
@@ -52,17 +55,18 @@ def run_tests(python: Path, environment: Mapping[str, str], broker: LocalKafka, 
 def _shares() -> list[list[str]]:
     """The files of tests, dealt out in turn, the longest first."""
     files = sorted((ROOT / "tests" / "edge").glob("test_*.py"), key=lambda file: -file.stat().st_size)
-    return [[str(file.relative_to(ROOT)) for file in files[first::PROCESSES]] for first in range(PROCESSES)]
+    return [[str(file.relative_to(ROOT)) for file in files[first::AT_A_TIME]] for first in range(AT_A_TIME)]
 
 
-def _start(python: Path, variables: Mapping[str, str], report: Path, files: Sequence[str]) -> subprocess.Popen[bytes]:
-    report.unlink(missing_ok=True)
-    command = [
+def _command(python: Path, report: Path, files: Sequence[str]) -> list[str]:
+    return [
         *(str(python), "-m", "pytest", "--noconftest", "-p", "tests.arm64.fixtures", "-p", "no:cacheprovider"),
         *(f"--junitxml={report}", *(f"--deselect={test}" for test in LEFT_OUT), *files),
     ]
-    with report.with_suffix(".log").open("wb") as log:
-        return subprocess.Popen(command, cwd=ROOT, env=variables, stdout=log, stderr=subprocess.STDOUT)
+
+
+def _log(report: Path) -> Path:
+    return report.with_suffix(".log")
 
 
 def _outcome(process: subprocess.Popen[bytes], report: Path) -> Outcome:
@@ -71,9 +75,11 @@ def _outcome(process: subprocess.Popen[bytes], report: Path) -> Outcome:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    outcome = _read(report) if report.exists() else Outcome(0, 0, (f"pytest, which ended with {process.returncode}",))
+    outcome = _read(report) if report.exists() else Outcome(0, 0, ())
+    if process.returncode != 0 and not outcome.failed:
+        outcome = replace(outcome, failed=(f"pytest itself, with exit code {process.returncode}",))
     if outcome.failed:
-        click.echo(report.with_suffix(".log").read_text(errors="replace"), err=True)
+        click.echo(_log(report).read_text(errors="replace"), err=True)
     return outcome
 
 

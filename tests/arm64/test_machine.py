@@ -7,7 +7,7 @@ import pytest
 
 from edge.errors import ConfigurationError
 from tests.arm64 import debian, machine
-from tests.arm64.report import BEGIN, END, write
+from tests.arm64.report import write
 
 
 def test_without_debians_tools_it_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -55,11 +55,17 @@ def test_each_core_is_one_that_onnxruntime_knows() -> None:
     assert all("CPU part\t: 0xd0b" in core for core in cores)
 
 
-def test_the_table_takes_the_place_between_the_markers(tmp_path: Path) -> None:
+def test_a_table_takes_the_place_between_its_markers(tmp_path: Path) -> None:
     document = tmp_path / "page.md"
-    document.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    write(document, "new")
-    assert document.read_text() == f"before\n{BEGIN}\nnew\n{END}\nafter\n"
+    places = [f"<!-- arm64 {part}: begin -->\n{{}}\n<!-- arm64 {part}: end -->" for part in ("tests", "answers")]
+    document.write_text("\n".join(places).format("old", "other"))
+    write(document, "tests", "new")
+    assert document.read_text() == "\n".join(places).format("new", "other")
+
+
+def test_a_document_without_a_place_is_left_alone(tmp_path: Path) -> None:
+    document = tmp_path / "page.md"
     document.write_text("no place")
-    with pytest.raises(ValueError, match="has no <!-- arm64: begin"):
-        write(document, "new")
+    with pytest.raises(ValueError, match="has no <!-- arm64 tests: begin"):
+        write(document, "tests", "new")
+    assert document.read_text() == "no place"
