@@ -14,7 +14,7 @@ DISK_edge := 1200
 DISK_train := 6000
 
 .PHONY: help
-help: ## List these commands
+help: ## List these commands, in the order in which one comes to need them
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 .PHONY: demo
@@ -39,6 +39,30 @@ test-edge: .venv-edge/ready ## The tests of what runs on a device: no TensorFlow
 .PHONY: test-train
 test-train: .venv-train/ready ## The tests of training and export, and of the whole chain
 	$(TRAIN) -m pytest -n 2 --dist loadfile --require-kafka 1 tests/training tests/export tests/chain
+
+.PHONY: lint
+lint: .venv-edge/ready ## ruff, mypy --strict, and no secret in the tree
+	$(EDGE) -m ruff check
+	$(EDGE) -m ruff format --check
+	$(EDGE) -m mypy
+	$(MAKE) --no-print-directory secrets
+
+# What git tracks or would add. detect-secrets passes over locked private keys, and keys in files that are not text:
+# hence grep. What it flags wrongly gets `# pragma: allowlist secret` on its line.
+.PHONY: secrets
+secrets: .venv-edge/ready ## No secret and no private key in what git tracks or would add
+	@files() { git ls-files -z --cached --others --exclude-standard; }; \
+	keys=$$(files | xargs -0 grep --text --no-messages --files-with-matches \
+	    -e '-----BEGIN [A-Z0-9 ]*PRIVATE KEY' || true); \
+	if [ -n "$$keys" ]; then echo "make: a private key is in the tree: $$keys" >&2; exit 1; fi; \
+	if ! files | xargs -0 $(EDGE) -m detect_secrets.pre_commit_hook --no-verify \
+	    --exclude-files '^(locks/|(samples|docs/results)/.*[.]json$$)'; \
+	then echo "make: a secret is in the tree: take it out, and change it if it was ever real" >&2; exit 1; fi
+
+.PHONY: format
+format: .venv-edge/ready ## Format the code
+	$(EDGE) -m ruff check --fix
+	$(EDGE) -m ruff format
 
 .PHONY: faults
 faults: .venv-edge/ready ## Kill, stop and cut for half an hour; the verdict goes into docs/reliability.md
@@ -71,30 +95,6 @@ report: .venv-edge/ready ## Write the tables and figures of what was measured, w
 	$(EDGE) -m bench.report $(RESULTS)/*.json -o report.html --png docs/figures --markdown docs/performance.md
 	$(EDGE) -m bench.report $(RESULTS)/peers.json -o report.html --markdown README.md
 
-.PHONY: lint
-lint: .venv-edge/ready ## ruff, mypy --strict, and no secret in the tree
-	$(EDGE) -m ruff check
-	$(EDGE) -m ruff format --check
-	$(EDGE) -m mypy
-	$(MAKE) --no-print-directory secrets
-
-# What git tracks or would add. detect-secrets passes over locked private keys, and keys in files that are not text:
-# hence grep. What it flags wrongly gets `# pragma: allowlist secret` on its line.
-.PHONY: secrets
-secrets:
-	@files() { git ls-files -z --cached --others --exclude-standard; }; \
-	keys=$$(files | xargs -0 grep --text --no-messages --files-with-matches \
-	    -e '-----BEGIN [A-Z0-9 ]*PRIVATE KEY' || true); \
-	if [ -n "$$keys" ]; then echo "make: a private key is in the tree: $$keys" >&2; exit 1; fi; \
-	if ! files | xargs -0 $(EDGE) -m detect_secrets.pre_commit_hook --no-verify \
-	    --exclude-files '^(locks/|(samples|docs/results)/.*[.]json$$)'; \
-	then echo "make: a secret is in the tree: take it out, and change it if it was ever real" >&2; exit 1; fi
-
-.PHONY: format
-format: .venv-edge/ready ## Format the code
-	$(EDGE) -m ruff check --fix
-	$(EDGE) -m ruff format
-
 .PHONY: samples
 samples: .venv-train/ready ## Make samples/ again: train, export, select images
 	run=$$($(TRAIN) -m training --epochs 30 --seed 0 | tail -n 1) \
@@ -109,7 +109,8 @@ locks: .venv-edge/ready ## Resolve the requirements again, with hashes, for all 
 	              "train requirements-train.txt requirements-dev.txt" \
 	              "peers-quix bench/peers/requirements/quix.txt" \
 	              "peers-faststream bench/peers/requirements/faststream.txt" \
-	              "peers-mlserver bench/peers/requirements/mlserver.txt"; do \
+	              "peers-mlserver bench/peers/requirements/mlserver.txt" \
+              "arm64 tests/arm64/requirements.txt"; do \
 	    set -- $$target; name=$$1; shift; \
 	    $(EDGE) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 	        --no-emit-index-url --no-emit-find-links --custom-compile-command 'make locks' \
@@ -132,6 +133,11 @@ test-bundle: .venv-edge/ready ## Install a bundle where there is no network, and
 	&& if [ "$$(id -u)" = 0 ]; then own=; else own=--map-root-user; fi \
 	&& BUNDLE=$$bundle unshare --net $$own sh -c 'ip link set lo up && exec "$$@"' - \
 	    $(EDGE) -m pytest --require-kafka 1 tests/deploy
+
+.PHONY: arm64
+arm64: .venv-edge/ready ## The edge on a Raspberry Pi's processors, emulated; the verdict goes into docs/raspberry-pi.md
+	$(EDGE) -m pytest tests/arm64
+	$(EDGE) -m tests.arm64
 
 .PHONY: clean
 clean: ## Remove the environments and what the demo made; runs/ stays
