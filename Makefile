@@ -16,7 +16,7 @@ DISK_train := 6000
 DISK_notebook := 6000
 
 .PHONY: help
-help: ## List these commands
+help: ## List these commands, in the order in which one comes to need them
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 .PHONY: demo
@@ -41,6 +41,30 @@ test-edge: .venv-edge/ready ## The tests of what runs on a device: no TensorFlow
 .PHONY: test-train
 test-train: .venv-train/ready ## The tests of training and export, and of the whole chain
 	$(TRAIN) -m pytest -n 2 --dist loadfile --require-kafka 1 tests/training tests/export tests/chain
+
+.PHONY: lint
+lint: .venv-edge/ready ## ruff, mypy --strict, and no secret in the tree
+	$(EDGE) -m ruff check
+	$(EDGE) -m ruff format --check
+	$(EDGE) -m mypy
+	$(MAKE) --no-print-directory secrets
+
+# What git tracks or would add. detect-secrets passes over locked private keys, and keys in files that are not text:
+# hence grep. What it flags wrongly gets `# pragma: allowlist secret` on its line.
+.PHONY: secrets
+secrets: .venv-edge/ready ## No secret and no private key in what git tracks or would add
+	@files() { git ls-files -z --cached --others --exclude-standard; }; \
+	keys=$$(files | xargs -0 grep --text --no-messages --files-with-matches \
+	    -e '-----BEGIN [A-Z0-9 ]*PRIVATE KEY' || true); \
+	if [ -n "$$keys" ]; then echo "make: a private key is in the tree: $$keys" >&2; exit 1; fi; \
+	if ! files | xargs -0 $(EDGE) -m detect_secrets.pre_commit_hook --no-verify \
+	    --exclude-files '^(locks/|(samples|docs/results)/.*[.]json$$)'; \
+	then echo "make: a secret is in the tree: take it out, and change it if it was ever real" >&2; exit 1; fi
+
+.PHONY: format
+format: .venv-edge/ready ## Format the code
+	$(EDGE) -m ruff check --fix
+	$(EDGE) -m ruff format
 
 .PHONY: test-examples
 test-examples: .venv-edge/ready ## The Go client against a real Kafka, and the wire format it was written from; needs Go
@@ -80,30 +104,6 @@ bench: .venv-edge/ready ## Measure everything again, in an hour; tables and figu
 report: .venv-edge/ready ## Write the tables and figures of what was measured, without measuring
 	$(EDGE) -m bench.report $(RESULTS)/*.json -o report.html --png docs/figures --markdown docs/performance.md
 	$(EDGE) -m bench.report $(RESULTS)/peers.json -o report.html --markdown README.md
-
-.PHONY: lint
-lint: .venv-edge/ready ## ruff, mypy --strict, and no secret in the tree
-	$(EDGE) -m ruff check
-	$(EDGE) -m ruff format --check
-	$(EDGE) -m mypy
-	$(MAKE) --no-print-directory secrets
-
-# What git tracks or would add. detect-secrets passes over locked private keys, and keys in files that are not text:
-# hence grep. What it flags wrongly gets `# pragma: allowlist secret` on its line.
-.PHONY: secrets
-secrets:
-	@files() { git ls-files -z --cached --others --exclude-standard; }; \
-	keys=$$(files | xargs -0 grep --text --no-messages --files-with-matches \
-	    -e '-----BEGIN [A-Z0-9 ]*PRIVATE KEY' || true); \
-	if [ -n "$$keys" ]; then echo "make: a private key is in the tree: $$keys" >&2; exit 1; fi; \
-	if ! files | xargs -0 $(EDGE) -m detect_secrets.pre_commit_hook --no-verify \
-	    --exclude-files '^(locks/|(samples|docs/results)/.*[.]json$$)'; \
-	then echo "make: a secret is in the tree: take it out, and change it if it was ever real" >&2; exit 1; fi
-
-.PHONY: format
-format: .venv-edge/ready ## Format the code
-	$(EDGE) -m ruff check --fix
-	$(EDGE) -m ruff format
 
 .PHONY: samples
 samples: .venv-train/ready ## Make samples/ again: train, export, select images

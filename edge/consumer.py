@@ -1,47 +1,43 @@
 """Reads predictions and prints them: `python -m edge.consumer`."""
 
-import json
 import logging
-import time
-from dataclasses import dataclass
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from edge import cli, logs, tracing
 from edge.cluster import Cluster
-from edge.codec import CREATED_NS, TRUE_LABEL, Prediction, decode_prediction, header
+from edge.codec import REQUEST_TOPIC_CONFIG
 from edge.errors import BadDataError
-from edge.records import Record
+from edge.pubsub import PubSub
+from edge.reading import Reading, Score, read, to_json, to_line
+
+if TYPE_CHECKING:
+    from edge.contract import Contract
+    from edge.drawn import Drawer
 
 log = logging.getLogger("edge.consumer")
-
-NS_DIGITS = 19
-
-
-@dataclass
-class Score:
-    """How many predictions were right, of those whose true label is known."""
-
-    right: int = 0
-    known: int = 0
-
-    def add(self, prediction: Prediction, true_label: str | None) -> bool | None:
-        """Count one; returns whether it was right, None when nobody knows."""
-        if true_label is None:
-            return None
-        is_right = prediction.is_right(true_label)
-        self.known += 1
-        self.right += is_right
-        return is_right
-
-    def __str__(self) -> str:
-        return f"accuracy {self.right / self.known:.4f} ({self.right} of {self.known})" if self.known else ""
 
 
 @click.command(epilog="Example: python -m edge.consumer --limit 200 --json")
 @cli.prediction_topic
 @cli.group("edge.consumer")
 @cli.json_output
+@click.option("--images", is_flag=True, help="Draw each image beside its prediction; reads the request topic, too.")
+@cli.request_topic
+@cli.option(
+    "CONTRACT",
+    "--contract",
+    type=click.Path(path_type=Path),
+    help="The .onnx or contract.json of the model, which tells --images the shape of raw pixels.  [default: a square]",
+)
+@cli.option("STATS", "--stats", is_flag=True, help="Keep a line on stderr: rate, latency, classes, what is late.")
 @cli.limit
 @cli.partitions
 @cli.cluster
@@ -50,45 +46,86 @@ def main(
     prediction_topic: str,
     group: str,
     as_json: bool,
+    images: bool,
+    request_topic: str,
+    contract: Path | None,
+    stats: bool,
     limit: int | None,
     partitions: int,
     cluster: Cluster,
 ) -> None:
     """Print each prediction, and how often they were right where the true label is known."""
+    _check(click.get_current_context())
+    wanted = None if contract is None or not images else _read_contract(contract)
     stop = cli.stop_on_signals()
     score, count = Score(), 0
-    with cluster.connect(stop) as pubsub:
+    with cluster.connect(stop) as pubsub, ExitStack() as opened:
         pubsub.create_topic(prediction_topic, partitions, right="READ")
+        drawer = None
+        if images:
+            pubsub.create_topic(request_topic, partitions, REQUEST_TOPIC_CONFIG, "READ")
+            drawer = opened.enter_context(_drawer(pubsub, request_topic, f"{group}.images", wanted, stop))
+        show = drawer or (to_json if as_json else to_line)
+        note, above = opened.enter_context(_stats(drawer)) if stats else (_ignore, nullcontext)
         for record in pubsub.subscribe(prediction_topic, group, limit):
             count += 1
             try:
-                prediction = decode_prediction(record)
+                reading = read(record, score)
             except BadDataError as error:
                 log.warning("%s", error, extra=logs.place(record))
                 continue
-            tracing.read(prediction.id, record)
-            true_label = header(record, TRUE_LABEL)
-            is_right = score.add(prediction, true_label)
-            click.echo(_json(true_label, record) if as_json else _line(prediction, true_label, is_right, score))
-    summary = f"{count} predictions read"
-    (logs.say if as_json else click.echo)(f"{summary}, {score}" if score.known else summary)
+            tracing.read(reading.prediction.id, record)
+            note(reading)
+            text = show(reading)
+            with above():
+                click.echo(text)
+    parts = [f"{count} predictions read", str(score), f"{drawer.missing} without image" if drawer else ""]
+    (logs.say if as_json else click.echo)(", ".join(filter(None, parts)))
 
 
-def _line(prediction: Prediction, true_label: str | None, is_right: bool | None, score: Score) -> str:
-    line = f"{prediction.id[:12]:12}  {prediction.label:<14} {prediction.confidence:7.2%}"
-    if is_right is not None:
-        verdict = "right" if is_right else f"wrong, it is {true_label}"
-        line = f"{line}  {verdict:<26}  {score}"
-    return logs.printable(line)
+def _check(context: click.Context) -> None:
+    """Raises UsageError for options that contradict one another; the environment may hold what other apps read."""
+    given = context.params
+    if given["images"] and given["as_json"]:
+        raise click.UsageError("--images draws for people and --json writes for programs: leave one of them out")
+    for name in ("contract", "request_topic"):
+        if not given["images"] and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{name.replace('_', '-')} needs --images: without it, no request is read")
 
 
-def _json(true_label: str | None, record: Record) -> str:
-    created = header(record, CREATED_NS) or ""
-    is_time = created.isascii() and created.isdecimal() and len(created) <= NS_DIGITS
-    age_ms = round((time.time_ns() - int(created)) / 1e6, 3) if is_time else None
-    key = None if record.key is None else record.key.decode("utf-8", "replace")
-    document = {**json.loads(record.value or b""), "true_label": true_label, "key": key, "age_ms": age_ms}
-    return json.dumps(document, ensure_ascii=False)
+def _ignore(_: Reading) -> None:
+    """Nobody wants to know."""
+
+
+def _read_contract(path: Path) -> "Contract":
+    from edge.pictures import read_contract  # noqa: PLC0415 - most have no use for it
+
+    return read_contract(path)
+
+
+@contextmanager
+def _drawer(
+    pubsub: PubSub, topic: str, group: str, contract: "Contract | None", stop: threading.Event
+) -> Iterator["Drawer"]:
+    from edge.drawn import Drawer  # noqa: PLC0415 - only for whoever asks for it
+    from edge.requested import Requests  # noqa: PLC0415
+
+    with Requests(pubsub.client, topic, group, stop) as requests:
+        yield Drawer(requests, contract)
+
+
+@contextmanager
+def _stats(
+    drawer: "Drawer | None",
+) -> Iterator[tuple[Callable[[Reading], None], Callable[[], AbstractContextManager[None]]]]:
+    """What takes note of each prediction, and what is around the writing of each; says it all once more at the end."""
+    from edge.stats import Stats  # noqa: PLC0415 - only for whoever asks for it
+    from edge.statusline import StatusLine  # noqa: PLC0415
+
+    stats = Stats(dict if drawer is None else drawer.counts)
+    with StatusLine(stats.line) as line:
+        yield stats.add, line.above if sys.stdout.isatty() else nullcontext
+    logs.say(stats.line())
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ def choose_level(context: click.Context, parameter: click.Parameter, verbosity: 
 
 def say(text: str) -> None:
     """A line on stderr that belongs to the results: as it is, or with --log-json as a line of the log."""
-    if _is_json():
+    if is_json():
         logging.getLogger("edge").info("%s", text)
     else:
         click.echo(text, err=True)
@@ -64,7 +64,7 @@ def say(text: str) -> None:
 
 def show(error: click.ClickException) -> None:
     """Why a command ends, in the form that the log has."""
-    if _is_json():
+    if is_json():
         level = logging.ERROR if error.exit_code else logging.INFO
         logging.getLogger("edge").log(level, "%s", error.format_message(), extra={"exit_code": error.exit_code})
     else:
@@ -81,5 +81,6 @@ def place(record: Record) -> dict[str, object]:
     return {"topic": record.partition.topic, "partition": record.partition.number, "offset": record.offset}
 
 
-def _is_json() -> bool:
+def is_json() -> bool:
+    """Whether the log is of JSON lines."""
     return any(isinstance(handler.formatter, JsonLines) for handler in logging.getLogger().handlers)

@@ -42,6 +42,10 @@ class Outbox(Protocol):
         """
 
     @property
+    def left(self) -> int:
+        """How many were taken that Kafka has not acknowledged."""
+
+    @property
     def summary(self) -> str:
         """What became of the images, in one line."""
 
@@ -54,6 +58,7 @@ class Direct:
         self._topic = topic
         self._encode = encode
         self._written = 0
+        self._accepted = 0
         self._acknowledged: deque[str] = deque()
 
     def offer(self, image: Sensed) -> bool:
@@ -66,7 +71,9 @@ class Direct:
     def accepted(self) -> Iterator[str]:
         """Ids of the images that were acknowledged since."""
         while self._acknowledged:
-            yield self._acknowledged.popleft()
+            image_id = self._acknowledged.popleft()
+            self._accepted += 1
+            yield image_id
 
     def finish(self, is_whole: bool) -> None:
         """Wait for the acknowledgements."""
@@ -75,6 +82,11 @@ class Direct:
         except EdgeError:
             logs.say(f"of {self._written} images written, not all were acknowledged")
             raise
+
+    @property
+    def left(self) -> int:
+        """How many were not acknowledged so far."""
+        return self._written - self._accepted - len(self._acknowledged)
 
     @property
     def summary(self) -> str:

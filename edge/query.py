@@ -1,9 +1,10 @@
 """Senses images and writes them to the request topic: `python -m edge.query`."""
 
 import os
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -135,8 +136,11 @@ def main(
     interval_s = (0.0 if is_watched else INTERVAL_S) if interval is None else interval
 
     encode = partial(tracing.request, topic=request_topic, with_trace=traceparent)
-    with _open_outbox(cluster, spool, bounds, request_topic, partitions, encode, stop) as outbox:
-        sense(source, outbox, interval_s, limit, print_ids, stop)
+    with (
+        _open_outbox(cluster, spool, bounds, request_topic, partitions, encode, stop) as outbox,
+        _progress(outbox, source.is_lasting, limit, print_ids) as watched,
+    ):
+        sense(source, watched, interval_s, limit, print_ids, stop)
     broken = f", {source.broken} files left that cannot be read" if source.broken else ""
     click.echo(f"{outbox.summary}{broken}", err=print_ids)
 
@@ -160,6 +164,15 @@ def _watch(path: Path, contract: Path | None, key: bytes | None) -> ImageSource:
     from edge.pictures import Decoder, Target, read_contract  # noqa: PLC0415
 
     return Folder(path, Decoder(None if contract is None else Target.of(read_contract(contract))), key)
+
+
+def _progress(outbox: Outbox, is_lasting: bool, limit: int | None, print_ids: bool) -> AbstractContextManager[Outbox]:
+    """A bar on stderr, unless there is no end, nobody looks, or ids are written across it."""
+    if limit is None or not sys.stderr.isatty() or (print_ids and sys.stdout.isatty()):
+        return nullcontext(outbox)
+    from edge.progressbar import progress  # noqa: PLC0415
+
+    return progress(outbox, is_lasting, limit)
 
 
 @contextmanager

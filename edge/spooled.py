@@ -83,6 +83,11 @@ class Spooled:
             )
 
     @property
+    def left(self) -> int:
+        """How many the spool holds."""
+        return self._spool.left
+
+    @property
     def summary(self) -> str:
         """What became of the images."""
         counts = self._spool.counts
