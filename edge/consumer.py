@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import click
 
-from edge import cli, logs, tracing
+from edge import cli, cluster_options, logs, tracing
 from edge.cluster import Cluster
 from edge.codec import CREATED_NS, TRUE_LABEL, Prediction, decode_prediction, header
 from edge.errors import BadDataError
@@ -44,7 +44,7 @@ class Score:
 @cli.json_output
 @cli.limit
 @cli.partitions
-@cli.cluster
+@cluster_options.cluster
 @cli.verbose
 def main(
     prediction_topic: str,
