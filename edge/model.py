@@ -11,7 +11,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from edge import onnxfile
-from edge.contract import METADATA_KEY, Contract
+from edge.contract import Contract
 from edge.errors import BadModelError
 
 GOLDEN_TOLERANCE = {"float32": 1e-3, "int8": 0.05, "float16": 0.05}
@@ -86,12 +86,7 @@ def load_model_bytes(data: bytes, name: str, contract: Contract | None = None, t
 
 def _load(data: bytes, contract: Contract | None, threads: int) -> Model:
     summary = onnxfile.check(data)
-    if contract is None:
-        if METADATA_KEY not in summary.metadata:
-            raise BadModelError(
-                "the model carries no contract: export it with `python -m export`, or name one with --contract"
-            )
-        contract = Contract.from_json(summary.metadata[METADATA_KEY])
+    contract = contract or summary.contract
     session = _session(data, summary.nodes, threads)
     _check_signature(session, contract)
     model = Model(session, contract, hashlib.sha256(data).hexdigest()[:12])
