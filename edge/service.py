@@ -150,7 +150,7 @@ class Service:
         classes, confidences = probabilities.argmax(axis=1).tolist(), probabilities.max(axis=1).tolist()
         answers = Answers(batch.served, requests, classes, confidences, timing)
         for topic, records in self._hooks.emit(answers):
-            self._delivery.write_beside(batch.ticket, topic, records)
+            self._delivery.write(batch.ticket, topic, records, is_beside=True)
         encoded = batch.served.encoder.encode(requests, classes, confidences, timing)
         if encoded:
             self._delivery.write(batch.ticket, self._options.prediction_topic, encoded)
