@@ -12,7 +12,7 @@ from types import FrameType
 import click
 
 from bench.errors import error_of
-from edge import cli
+from edge import cluster_options
 from edge.cluster import Cluster, without_cluster
 from localkafka import LocalKafka
 
@@ -95,4 +95,4 @@ def broker_process(
     else:
         click.echo("starting a local Apache Kafka …", err=True)
         with LocalKafka(low_latency=True, properties=properties) as kafka:
-            yield Cluster(kafka.bootstrap_servers, client=cli.chosen_client()), kafka
+            yield Cluster(kafka.bootstrap_servers, client=cluster_options.chosen_client()), kafka

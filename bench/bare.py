@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from edge import cli
+from edge import cli, cluster_options
 from edge.cluster import Cluster
 from edge.codec import REQUEST_TOPIC_CONFIG
 from edge.confluent_options import connection_options
@@ -24,7 +24,7 @@ _MOST = 500
 @cli.prediction_topic
 @cli.group("bench.bare")
 @cli.partitions
-@cli.cluster
+@cluster_options.cluster
 @cli.verbose
 def main(request_topic: str, prediction_topic: str, group: str, partitions: int, cluster: Cluster) -> None:
     """Answer each record with the same value and the record's own headers, looking at neither.

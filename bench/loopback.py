@@ -14,7 +14,7 @@ from bench.latency import summary, table
 from bench.load import schedule
 from bench.load.driver import Driver, Topics
 from bench.load.trace import Trace
-from edge import cli
+from edge import cli, cluster_options
 from edge.cluster import Cluster
 from edge.images import load_images
 from edge.query import SAMPLES
@@ -33,7 +33,7 @@ WARM_UP_S, GRACE_S = 2.0, 30.0
     help="Sent at once, to find the ceiling.",
 )
 @result.output_option("loopback.json")
-@cli.cluster_or_own
+@cluster_options.cluster_or_own
 @cli.verbose
 def main(rate: float, duration: float, requests: int, output: Path, cluster: Cluster | None) -> None:
     """Measure what lies below every other measurement: the driver and the broker, with nobody between them.

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from bench import result
-from edge import cli
+from edge import cli, cluster_options
 from edge.classifier import delivery_option
 from edge.cluster import Cluster
 from edge.query import SAMPLES
@@ -56,7 +56,7 @@ class Setup:
             "delivery": self.delivery,
             "options": list(self.extra),
             "own_broker": self.cluster is None,
-            "client": cli.chosen_client() if self.cluster is None else self.cluster.client,
+            "client": cluster_options.chosen_client() if self.cluster is None else self.cluster.client,
         }
 
 
@@ -78,7 +78,7 @@ def of_classifiers(output: str) -> Callable[[Callable[..., Any]], Callable[..., 
             return command(*args, setup=Setup(model, images, output, delivery, cluster, options), **rest)
 
         decorated: Callable[..., Any] = click.argument("options", nargs=-1, metavar="[-- CLASSIFIER OPTIONS]")(collapse)
-        shared = (cli.verbose, cli.cluster_or_own, delivery_option, result.output_option(output))
+        shared = (cli.verbose, cluster_options.cluster_or_own, delivery_option, result.output_option(output))
         for option in (*shared, images_option, model_option):
             decorated = option(decorated)
         return decorated

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from bench.onnxparts import FLOAT, INT64, integer, message, node, number, text, value
 from edge import onnxfile, protobuf
-from edge.contract import METADATA_KEY, Contract
+from edge.contract import METADATA_KEY
 
 _GRAPH, _METADATA = 7, 14
 _NODE, _INITIALIZER, _OUTPUT = 1, 5, 12
@@ -20,7 +20,7 @@ def rolled(data: bytes, steps: int, labels: tuple[str, ...] | None = None, has_r
     With other `labels` the classes are named so. Without `has_right_golden` the golden inputs stay as they were, so
     that the file is one whose answers are not those of its export.
     """
-    contract = Contract.from_json(onnxfile.check(data).metadata[METADATA_KEY])
+    contract = onnxfile.check(data).contract
     count = len(contract.labels)
     added = [
         message(_NODE, node("Gather", [contract.output_name, _ORDER], _ROLLED, integer("axis", 1))),

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from edge.codec import REQUEST_TOPIC_CONFIG
 from edge.errors import BrokerUnavailableError, ConfigurationError, NotAuthorisedError, missing_right
-from edge.kafka_inspect import Inspector, inspect
+from edge.kafka_inspect import Inspector
 from edge.preflight import Finding, Preflight, failure, ok, skipped, warning
 from edge.records import Right
 from edge.topics import Topic
@@ -30,8 +30,7 @@ _RIGHTS_SINCE = (2, 3)
 
 def brokers(preflight: Preflight) -> Iterator[Finding]:
     """How many there are, and whether they are new enough."""
-    with inspect(preflight.cluster) as inspector:
-        count, version = inspector.brokers()
+    count, version = preflight.inspector.brokers()
     found = f"{count} broker{'s' if count > 1 else ''}, speaking the protocol of Kafka {version}"
     if tuple(map(int, version.split(".")[:2])) < _RIGHTS_SINCE:
         yield warning("cluster", f"{found}: it does not say what rights one has, and knows no --instance-id; update it")
@@ -43,13 +42,13 @@ def topics(preflight: Preflight) -> Iterator[Finding]:
     """Those that the apps on this device use: there, led, set as advised, and large enough for the model's images."""
     used = {kind for app in preflight.apps for kind, _ in NEEDED[app]}
     kinds = [kind for kind in preflight.topics if kind in used]
-    with inspect(preflight.cluster) as inspector:
-        for kind, topic in zip(kinds, inspector.topics([preflight.topics[kind] for kind in kinds]), strict=True):
-            preflight.found_topics[kind] = topic
-            if topic.is_there:
-                yield from _examined(preflight, kind, topic)
-            else:
-                yield _absent(inspector, topic)
+    found = preflight.inspector.topics([preflight.topics[kind] for kind in kinds])
+    for kind, topic in zip(kinds, found, strict=True):
+        preflight.found_topics[kind] = topic
+        if topic.is_there:
+            yield from _examined(preflight, kind, topic)
+        else:
+            yield _absent(preflight.inspector, topic)
 
 
 def _absent(inspector: Inspector, topic: Topic) -> Finding:
@@ -139,15 +138,14 @@ def groups(preflight: Preflight) -> Iterator[Finding]:
     if not preflight.groups:
         yield skipped("group", "edge.query joins none")
         return
-    with inspect(preflight.cluster) as inspector:
-        for name in preflight.groups:
-            group = inspector.group(name)
-            inspector.check_joining(name)
-            if not group.is_there:
-                yield ok("group", f"nobody is in {name!r} yet; it may be joined")
-            elif group.protocol not in ("", "consumer"):
-                what = f"{name!r} is no group of consumers but of {group.protocol!r}: take another --group"
-                yield failure("group", ConfigurationError(what))
-            else:
-                plural = "" if group.members == 1 else "s"
-                yield ok("group", f"{name!r} is {group.state}, with {group.members} member{plural}; it may be joined")
+    for name in preflight.groups:
+        group = preflight.inspector.group(name)
+        preflight.inspector.check_joining(name)
+        if not group.is_there:
+            yield ok("group", f"nobody is in {name!r} yet; it may be joined")
+        elif group.protocol not in ("", "consumer"):
+            what = f"{name!r} is no group of consumers but of {group.protocol!r}: take another --group"
+            yield failure("group", ConfigurationError(what))
+        else:
+            plural = "" if group.members == 1 else "s"
+            yield ok("group", f"{name!r} is {group.state}, with {group.members} member{plural}; it may be joined")

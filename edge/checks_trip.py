@@ -10,7 +10,6 @@ from edge.checks_cluster import PREDICTION, REQUEST
 from edge.codec import CREATED_NS, REQUEST_ID, Prediction, decode_prediction, header
 from edge.contract import Golden
 from edge.errors import BadDataError, BrokerUnavailableError, NotAuthorisedError
-from edge.kafka_inspect import inspect
 from edge.preflight import Finding, Preflight, failure, ok, skipped, warning
 from edge.pubsub import PubSub
 from edge.records import Partition
@@ -48,8 +47,7 @@ def round_trip(preflight: Preflight) -> Iterator[Finding]:
             return
         acknowledged_ms = (after - before) * 1000
         yield ok("round trip", f"{topic!r}: acknowledged after {acknowledged_ms:.1f} ms, read after {took_ms:.0f} ms")
-        with inspect(preflight.cluster) as inspector:
-            (own,) = inspector.topics([topic])
+        (own,) = preflight.inspector.topics([topic])
         if own.config.get(TIMESTAMP_TYPE) == BROKERS_TIME:
             stamp = found.timestamp_ms / 1000
             # The broker's clock has whole milliseconds.
@@ -93,8 +91,8 @@ def through_classifier(preflight: Preflight) -> Iterator[Finding]:
         return
     model, golden = preflight.model, preflight.model.contract.golden[0]
     request, prediction = preflight.topics[REQUEST], preflight.topics[PREDICTION]
-    with inspect(preflight.cluster) as inspector, preflight.cluster.connect() as pubsub:
-        ends = inspector.ends(prediction)
+    ends = preflight.inspector.ends(prediction)
+    with preflight.cluster.connect() as pubsub:
         started = time.monotonic()
         answer = _ask(pubsub, request, prediction, golden, ends)
         took_ms = (time.monotonic() - started) * 1000

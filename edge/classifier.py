@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from edge import cli
+from edge import cli, cluster_options
 from edge.cluster import Cluster
 from edge.codec import REQUEST_TOPIC_CONFIG
 from edge.delivery import COMMIT_INTERVAL_S, AtLeastOnce, Delivery
@@ -138,7 +138,7 @@ delivery_option = cli.option(
     help="Address of that port; nobody is asked for a password there.  [default: 127.0.0.1]",
 )
 @cli.partitions
-@cli.cluster
+@cluster_options.cluster
 @cli.verbose
 def main(
     model: Path,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from edge import cli, logs, tracing
+from edge import cli, cluster_options, logs, tracing
 from edge.cluster import Cluster
 from edge.codec import REQUEST_TOPIC_CONFIG
 from edge.errors import BadDataError
@@ -40,7 +40,7 @@ log = logging.getLogger("edge.consumer")
 @cli.option("STATS", "--stats", is_flag=True, help="Keep a line on stderr: rate, latency, classes, what is late.")
 @cli.limit
 @cli.partitions
-@cli.cluster
+@cluster_options.cluster
 @cli.verbose
 def main(
     prediction_topic: str,

@@ -2,7 +2,7 @@
 
 import click
 
-from edge import cli
+from edge import cli, cluster_options
 from edge.cluster import Cluster
 
 FIRST, LAST = 1, 100
@@ -22,7 +22,7 @@ def main() -> None:
 @click.option(
     "--interval", type=cli.Finite(min=0), default=3.0, show_default=True, help="Seconds from number to number."
 )
-@cli.cluster
+@cluster_options.cluster
 @cli.verbose
 def produce(topic: str, interval: float, cluster: Cluster) -> None:
     """Write the integers 1 to 100, one each interval."""
@@ -41,7 +41,7 @@ def produce(topic: str, interval: float, cluster: Cluster) -> None:
 @topic
 @cli.group("edge.counter")
 @cli.limit
-@cli.cluster
+@cluster_options.cluster
 @cli.verbose
 def consume(topic: str, group: str, limit: int | None, cluster: Cluster) -> None:
     """Read the integers and print them."""

@@ -10,7 +10,7 @@ from typing import IO
 
 import click
 
-from edge import cli, logs
+from edge import cli, cluster_options, logs
 from edge.cluster import Cluster
 from edge.errors import BadDataError, EdgeError
 from edge.letter import REPLAYED_FROM, DeadLetter, details, hex_line, selected, to_json, to_line
@@ -73,7 +73,7 @@ def main() -> None:
 @click.option("--summary", is_flag=True, help="Count them by kind of reason, with an example of each.")
 @cli.json_output
 @cli.dead_letter_topic
-@cli.cluster
+@cluster_options.cluster
 @cli.verbose
 def list_letters(
     reason: str | None,
@@ -107,7 +107,7 @@ def list_letters(
 @click.argument("place", callback=read_place, metavar="PARTITION-OFFSET")
 @click.option("--output", type=click.File("wb"), help="Write the value to a file instead of showing its beginning.")
 @cli.dead_letter_topic
-@cli.cluster
+@cluster_options.cluster
 @cli.verbose
 def show(place: Place, output: IO[bytes] | None, dead_letter_topic: str, cluster: Cluster) -> None:
     """Show a dead letter's reason, its record's headers and value."""
@@ -133,7 +133,7 @@ def show(place: Place, output: IO[bytes] | None, dead_letter_topic: str, cluster
 @click.option("--dry-run", is_flag=True, help="Only say what would be replayed.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @cli.dead_letter_topic
-@cli.cluster
+@cluster_options.cluster
 @cli.verbose
 def replay(
     places: tuple[Place, ...],

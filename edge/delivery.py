@@ -50,11 +50,11 @@ class Delivery(Protocol):
     def track(self, records: Sequence[Record]) -> Ticket:
         """Note a batch of records as read; its ticket goes with each `write` that answers some of them."""
 
-    def write(self, ticket: Ticket, topic: str, answers: Sequence[Encoded]) -> None:
-        """Start to write what answers so many of a batch's records; those may be committed once it is acknowledged."""
+    def write(self, ticket: Ticket, topic: str, answers: Sequence[Encoded], is_beside: bool = False) -> None:
+        """Start to write what answers so many of a batch's records; those may be committed once it is acknowledged.
 
-    def write_beside(self, ticket: Ticket, topic: str, records: Sequence[Encoded]) -> None:
-        """Start to write what answers no record; call it before the answers, which are committed only with it."""
+        What `is_beside` them answers none, and is written before the answers, which are committed only with it.
+        """
 
     def settle(self) -> None:
         """Take in what was acknowledged, commit when that is due, and start again what failed.
@@ -137,7 +137,7 @@ class AtLeastOnce:
         with self._ledger.lock:
             return self._ledger.track(records)
 
-    def write(self, ticket: Ticket, topic: str, answers: Sequence[Encoded]) -> None:
+    def write(self, ticket: Ticket, topic: str, answers: Sequence[Encoded], is_beside: bool = False) -> None:
         """Start to write what answers so many of a batch's records; those may be committed once it is acknowledged."""
         on_done = partial(self._ledger.settled, ticket, len(answers))
         with self._ledger.lock:
@@ -145,18 +145,12 @@ class AtLeastOnce:
             if not self._ledger.is_current(ticket):
                 # Read before the last failure: it is read again, and answered in its turn.
                 return
-            self._ledger.written(ticket, len(answers))
+            self._ledger.written(ticket, len(answers), is_beside)
         # After a failure each write may block as long as the first one did, and all are done again anyway.
         if self._sink is None or self._ledger.failure is not None:
             on_done(self._ledger.failure or BrokerUnavailableError("there is no producer"))
         else:
             self._sink.write_all(topic, answers, on_done)
-
-    def write_beside(self, ticket: Ticket, topic: str, records: Sequence[Encoded]) -> None:
-        """Start to write what answers no record; call it before the answers, which are committed only with it."""
-        with self._ledger.lock:
-            self._ledger.expect(ticket, len(records))
-        self.write(ticket, topic, records)
 
     def settle(self) -> None:
         """Take in what was acknowledged, commit when that is due, and start again what failed.

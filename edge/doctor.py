@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from edge import cli, logs
+from edge import cli, cluster_options, logs
 from edge.cluster import Cluster
 from edge.pin import check_sha256
 from edge.preflight import Check, Finding, Preflight, Status, examine
@@ -70,7 +70,7 @@ THROUGH = Check("classifier", "edge.checks_trip:through_classifier", ("model", "
 @cli.dead_letter_topic
 @cli.option("GROUP", "--group", callback=cli.check_name, help="Consumer group.  [default: each app's own name]")
 @cli.json_output
-@cli.cluster
+@cluster_options.cluster
 @cli.verbose
 @click.pass_context
 def main(

@@ -91,7 +91,7 @@ class Exposition:
 
     def _model(self) -> Iterator[Any]:
         metrics = self._metrics
-        if metrics.served is None or metrics.window is None:
+        if metrics.served is None:
             return
         model = metrics.served.model
         contract = model.contract

@@ -21,7 +21,8 @@ FLIGHT_IMAGES, FLIGHT_BYTES = 512, 8 * 1024 * 1024
 """So much may be on its way to the broker: what a crash repeats at worst, beside what is to be deleted."""
 DELETE_IMAGES, DELETE_S = 128, 1.0
 """So many that have arrived, or after so long, are deleted at once: each time is a commit on the disk."""
-_IDLE_S = 0.1
+_AGAIN_S = 0.1
+"""A disk that lets nothing be deleted is asked again so soon."""
 
 Connect = Callable[[threading.Event], Client]
 """Makes a client, and the topic, or raises at once as `pubsub.connect` does; the event ends the connecting."""
@@ -63,7 +64,9 @@ class Forwarder:
 
     def drain(self, patience_s: float, stop: threading.Event) -> None:
         """Return when the spool is empty, when nothing has arrived for `patience_s`, or when told to stop."""
-        self._is_draining = True
+        with self._changed:
+            self._is_draining = True
+            self._tell()
         deadline, left = time.monotonic() + patience_s, self._spool.left
         while self._spool.left and not stop.wait(0.05) and self.error is None and time.monotonic() < deadline:
             if self._spool.left < left:
@@ -73,7 +76,7 @@ class Forwarder:
         """Wait a moment for what is on its way, and end; False when a broker holds that up for too long."""
         self._ending.set()
         self.poke()
-        self._thread.join(STOP_TIMEOUT_S if self._outage.duration_s == 0.0 else _IDLE_S)
+        self._thread.join(STOP_TIMEOUT_S if self._outage.duration_s == 0.0 else 0.1)
         self._aborting.set()
         self.poke()
         self._thread.join(STOP_TIMEOUT_S)
@@ -128,7 +131,15 @@ class Forwarder:
             self._listen(client)
             with self._changed:
                 if not is_sent and not self._has_news:
-                    self._changed.wait(_IDLE_S)
+                    self._changed.wait(self._patience_s)
+
+    @property
+    def _patience_s(self) -> float | None:
+        """How long nothing has to be done, unless there is news; None without end."""
+        if not self._arrived and not self._flying:
+            return None
+        due = self._next_delete if self._arrived else max(self._last_arrival + SILENCE_S, self._next_look)
+        return max(0.0, due - time.monotonic())
 
     def _write(self, sink: Sink, images: int, size: int) -> bool:
         """Start to write the next images; False when there are none."""
@@ -176,12 +187,12 @@ class Forwarder:
         else:
             with self._changed:
                 self._arrived = arrived + self._arrived
-            self._aborting.wait(_IDLE_S)
+            self._aborting.wait(_AGAIN_S)
 
     def _listen(self, client: Client) -> None:
         """Say so when nothing arrives for long; raises EdgeError when no waiting mends it."""
         with self._changed:
-            is_silent = bool(self._flying) and time.monotonic() - self._last_arrival > SILENCE_S
+            is_silent = bool(self._flying) and time.monotonic() - self._last_arrival >= SILENCE_S
         if is_silent and time.monotonic() >= self._next_look:
             self._next_look = time.monotonic() + LOOK_S
             fault = client.find_fault()

@@ -33,7 +33,7 @@ class Observer:
     """What is told of the loop, on its thread; by itself it heeds nothing."""
 
     def loaded(self, served: Served) -> None:
-        """A model is warm; the cluster comes next."""
+        """A model is warm, and answers what is read from now on; it may be told again of the same."""
 
     def connected(self, source: Source, delivery: Delivery) -> None:
         """The loop is about to begin."""
@@ -64,7 +64,7 @@ def _emit(_: Answers) -> Sequence[tuple[str, Sequence[Encoded]]]:
 class Hooks:
     """What the loop asks and tells.
 
-    `model` is asked once a batch. `admit` raises BadRequestError for a record that is not to be answered. `emit` says
+    `model` is asked once a turn. `admit` raises BadRequestError for a record that is not to be answered. `emit` says
     what is written beside a batch's predictions: topics, with records for each.
     """
 

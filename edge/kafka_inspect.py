@@ -1,7 +1,7 @@
 """Asks a cluster, by kafka-python, about its brokers, topics and groups; changes nothing."""
 
 import contextlib
-import time
+import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ from edge.cluster import Cluster
 from edge.errors import NotAuthorisedError, missing_right
 from edge.kafka_client import security_options
 from edge.kafka_errors import translate
-from edge.outage import Retry
+from edge.outage import patiently
 from edge.records import Partition
 from edge.topics import Group, Topic
 
@@ -28,9 +28,8 @@ _NO_COORDINATOR = (
 Result = TypeVar("Result")
 
 
-@contextlib.contextmanager
-def inspect(cluster: Cluster) -> Iterator["Inspector"]:
-    """An inspector of the cluster for the `with` block.
+def inspect(cluster: Cluster) -> "Inspector":
+    """An inspector of the cluster.
 
     Raises: BrokerUnavailableError, NotAuthorisedError or ConfigurationError, here and from each question.
     """
@@ -38,10 +37,7 @@ def inspect(cluster: Cluster) -> Iterator["Inspector"]:
     options = {"bootstrap_timeout_ms": _TIMEOUT_MS, "request_timeout_ms": _TIMEOUT_MS}
     with _asking(f"connecting to {', '.join(servers)}"):
         admin = kafka.KafkaAdminClient(bootstrap_servers=servers, **options, **security_options(cluster.security))
-    try:
-        yield Inspector(admin)
-    finally:
-        admin.close()
+    return Inspector(admin)
 
 
 class Inspector:
@@ -49,6 +45,10 @@ class Inspector:
 
     def __init__(self, admin: Any) -> None:
         self._admin = admin
+
+    def close(self) -> None:
+        """Give up its connections."""
+        self._admin.close()
 
     def brokers(self) -> tuple[int, str]:
         """How many brokers there are, and the version of Kafka that the first of them speaks like."""
@@ -73,7 +73,7 @@ class Inspector:
     def group(self, name: str) -> Group:
         """How a group stands."""
         with _asking_of_group(name, "looking at"):
-            found = _patiently(lambda: self._admin.describe_groups([name])[name])
+            found = _of_coordinator(lambda: self._admin.describe_groups([name])[name])
         return Group(name, found["group_state"], len(found["members"]), found["protocol_type"])
 
     def check_joining(self, name: str) -> None:
@@ -84,7 +84,7 @@ class Inspector:
         """
         nobody = kafka.admin.MemberToRemove(member_id=f"edge.doctor-{uuid.uuid4().hex}")
         with _asking_of_group(name, "joining"), contextlib.suppress(kafka.errors.UnknownMemberIdError):
-            _patiently(lambda: self._admin.remove_group_members(name, [nobody]))
+            _of_coordinator(lambda: self._admin.remove_group_members(name, [nobody]))
 
     def ends(self, topic: str) -> dict[Partition, int]:
         """The offset that the next record of each partition will have."""
@@ -120,17 +120,9 @@ def _asking_of_group(name: str, doing: str) -> Iterator[None]:
             raise NotAuthorisedError(missing_right("READ", f"group {name!r}")) from None
 
 
-def _patiently(ask: Callable[[], Result]) -> Result:
+def _of_coordinator(ask: Callable[[], Result]) -> Result:
     """Ask until somebody keeps the groups: a new cluster, or one that has lost a broker, takes a moment for that."""
-    deadline, retry = time.monotonic() + _TIMEOUT_MS / 1000, Retry()
-    while True:
-        try:
-            return ask()
-        except _NO_COORDINATOR:
-            if time.monotonic() >= deadline:
-                raise
-            retry.failed()
-            time.sleep(retry.wait_s)
+    return patiently(ask, _NO_COORDINATOR, _TIMEOUT_MS / 1000, threading.Event())
 
 
 def _topic(found: Mapping[str, Any], config: Mapping[str, Any]) -> Topic:

@@ -60,7 +60,7 @@ class Metrics(Observer):
         self.lock = threading.Lock()
         self.health = Health(max_batch)
         self.served: Served | None = None
-        self.window: Window | None = None
+        self.window = Window(0)
         self.requests = self.predictions = self.implausible = 0
         self.dead_letters: dict[str, int] = {}
         self.classes: list[int] = []
@@ -77,10 +77,15 @@ class Metrics(Observer):
         self._next_look = 0.0
 
     def loaded(self, served: Served) -> None:
-        """A model is warm."""
+        """From now on this model answers: the window is its own, and so are the classes where they differ."""
+        if served is self.served:
+            return
         self.health.loaded(served.model)
+        labels = served.model.contract.labels
         with self.lock:
-            self._serve(served)
+            if self.served is None or self.served.model.contract.labels != labels:
+                self.classes = [0] * len(labels)
+            self.served, self.window = served, Window(len(labels))
 
     def connected(self, source: Source, delivery: Delivery) -> None:
         """The loop is about to begin."""
@@ -109,13 +114,11 @@ class Metrics(Observer):
             self.requests += 1
 
     def answered(self, answers: Answers) -> None:
-        """Count the predictions of one batch."""
-        served, requests, classes, confidences, timing = answers
+        """Count the predictions of one batch, which are by the model that was loaded last."""
+        _, requests, classes, confidences, timing = answers
         hops = [hop for request in requests if (hop := _hop_s(request, timing.received_ns)) is not None]
         self.health.answered(timing)
         with self.lock:
-            is_new = served is not self.served
-            window = self._serve(served) if is_new or self.window is None else self.window
             self.requests += len(requests)
             self.predictions += len(requests)
             for number in classes:
@@ -128,15 +131,7 @@ class Metrics(Observer):
             self.busy_s += timing.infer_ms / 1000
             self.batches.observe(timing.batch)
             self.confidences.observe_all(confidences)
-            window.add(classes, confidences)
-
-    def _serve(self, served: Served) -> Window:
-        """From now on this model answers: the window is its own, and so are the classes where they differ."""
-        labels = served.model.contract.labels
-        if self.served is None or self.served.model.contract.labels != labels:
-            self.classes = [0] * len(labels)
-        self.served, self.window = served, Window(len(labels))
-        return self.window
+            self.window.add(classes, confidences)
 
 
 def _hop_s(request: Request, received_ns: int) -> float | None:

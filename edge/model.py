@@ -11,7 +11,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from edge import onnxfile
-from edge.contract import METADATA_KEY, Contract
+from edge.contract import Contract
 from edge.errors import BadModelError
 
 GOLDEN_TOLERANCE = {"float32": 1e-3, "int8": 0.05, "float16": 0.05}
@@ -58,44 +58,61 @@ class Model:
         return np.asarray(probabilities, np.float32)
 
 
-def load_model(path: Path, contract_path: Path | None = None, sha256: str | None = None, threads: int = 1) -> Model:
+class Loading:
+    """One load, which another thread may cancel: onnxruntime looks at that between its steps, and fails."""
+
+    def __init__(self) -> None:
+        self.session_options = onnxruntime.SessionOptions()
+        self.run_options = onnxruntime.RunOptions()
+
+    def cancel(self) -> None:
+        """End it as soon as can be, also when it has not begun."""
+        self.session_options.set_load_cancellation_flag(True)
+        self.run_options.terminate = True
+
+
+def load_model(
+    path: Path,
+    contract_path: Path | None = None,
+    sha256: str | None = None,
+    threads: int = 1,
+    loading: Loading | None = None,
+) -> Model:
     """Read a model file; its contract is inside it, or in the JSON file `contract_path`.
 
     `sha256`, 64 hex digits, is what the very bytes that are loaded must hash to; they are not parsed otherwise.
     `threads` is how many work on one inference: a small model is slower with more than one.
 
-    Raises: BadModelError for a file that is missing, not the one named, no ONNX, unsafe, or at odds with its contract.
+    Raises: BadModelError for a file that is missing, not the one named, no ONNX, unsafe, or at odds with its contract,
+    and when `loading` is cancelled.
     """
     data = _read(path, "model")
     if sha256 is not None and (found := hashlib.sha256(data).hexdigest()) != sha256.lower():
         raise BadModelError(f"the model file {path} has SHA-256 {found}; --model-sha256 asks for {sha256.lower()}")
     contract = None if contract_path is None else Contract.from_json(_read(contract_path, "contract"))
-    return load_model_bytes(data, str(path), contract, threads)
+    return load_model_bytes(data, str(path), contract, threads, loading)
 
 
-def load_model_bytes(data: bytes, name: str, contract: Contract | None = None, threads: int = 1) -> Model:
+def load_model_bytes(
+    data: bytes, name: str, contract: Contract | None = None, threads: int = 1, loading: Loading | None = None
+) -> Model:
     """The same for bytes in memory; `name` stands in error messages.
 
     Raises: BadModelError as `load_model` does.
     """
     try:
-        return _load(data, contract, threads)
+        return _load(data, contract, threads, loading or Loading())
     except BadModelError as error:
         raise BadModelError(f"{name}: {error.message}") from None
 
 
-def _load(data: bytes, contract: Contract | None, threads: int) -> Model:
+def _load(data: bytes, contract: Contract | None, threads: int, loading: Loading) -> Model:
     summary = onnxfile.check(data)
-    if contract is None:
-        if METADATA_KEY not in summary.metadata:
-            raise BadModelError(
-                "the model carries no contract: export it with `python -m export`, or name one with --contract"
-            )
-        contract = Contract.from_json(summary.metadata[METADATA_KEY])
-    session = _session(data, summary.nodes, threads)
+    contract = contract or summary.contract
+    session = _session(data, summary.nodes, threads, loading.session_options)
     _check_signature(session, contract)
     model = Model(session, contract, hashlib.sha256(data).hexdigest()[:12])
-    _warm_up(model)
+    _warm_up(model, loading.run_options)
     return model
 
 
@@ -112,8 +129,9 @@ def _read(path: Path, what: str) -> bytes:
         raise BadModelError(f"the {what} file {path} cannot be read ({error.strerror})") from None
 
 
-def _session(data: bytes, nodes: int, threads: int) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
+def _session(
+    data: bytes, nodes: int, threads: int, options: onnxruntime.SessionOptions
+) -> onnxruntime.InferenceSession:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
@@ -176,12 +194,12 @@ def _fits(dimensions: list[int | str | None], expected: tuple[int | None, ...]) 
     )
 
 
-def _warm_up(model: Model) -> None:
+def _warm_up(model: Model, options: onnxruntime.RunOptions) -> None:
     contract = model.contract
     golden = contract.golden
     blank = np.zeros((1, *contract.shape), contract.dtype)
     images = np.stack([item.image for item in golden]) if golden else blank
-    probabilities = _first_answers(model, images)
+    probabilities = _first_answers(model, images, options)
     if probabilities.shape != (len(images), len(contract.labels)):
         raise BadModelError(f"the model gives {probabilities.shape} for {len(images)} images")
     for item, found in zip(golden, probabilities, strict=False):
@@ -193,8 +211,7 @@ def _warm_up(model: Model) -> None:
             )
 
 
-def _first_answers(model: Model, images: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    options = onnxruntime.RunOptions()
+def _first_answers(model: Model, images: npt.NDArray[Any], options: onnxruntime.RunOptions) -> npt.NDArray[np.float32]:
     # A loop in the model may have no end; onnxruntime looks at this between its steps.
     timer = threading.Timer(MAX_WARM_UP_S, setattr, (options, "terminate", True))
     timer.daemon = True

@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from edge import protobuf
+from edge.contract import METADATA_KEY, Contract
 from edge.errors import BadModelError
 from edge.onnxschema import SCHEMA
 from edge.protobuf import Value
@@ -48,6 +49,18 @@ class Summary:
 
     metadata: dict[str, str]
     nodes: int
+
+    @property
+    def contract(self) -> Contract:
+        """The contract in the metadata.
+
+        Raises: BadModelError when there is none, or as `Contract.from_json` does.
+        """
+        if METADATA_KEY not in self.metadata:
+            raise BadModelError(
+                "the model carries no contract: export it with `python -m export`, or name one with --contract"
+            )
+        return Contract.from_json(self.metadata[METADATA_KEY])
 
 
 def check(data: bytes) -> Summary:

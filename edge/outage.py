@@ -2,12 +2,20 @@
 
 import logging
 import random
+import threading
 import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from edge.errors import StoppedError
 
 log = logging.getLogger(__name__)
 
 PATIENCE_S = 1.0
 FIRST_RETRY_S, LAST_RETRY_S = 0.1, 3.0
+
+Result = TypeVar("Result")
+Trouble = type[Exception] | tuple[type[Exception], ...]
 
 
 class Outage:
@@ -65,3 +73,20 @@ class Retry:
     def succeeded(self) -> None:
         """It works: the next failure is the first of its kind."""
         self._interval_s, self._next = FIRST_RETRY_S, 0.0
+
+
+def patiently(action: Callable[[], Result], trouble: Trouble, patience_s: float, stop: threading.Event) -> Result:
+    """Do it, again and again while that raises one of `trouble`, for so long.
+
+    Raises: the last of them, or StoppedError.
+    """
+    deadline, retry = time.monotonic() + patience_s, Retry()
+    while True:
+        try:
+            return action()
+        except trouble:
+            retry.failed()
+            if time.monotonic() >= deadline:
+                raise
+            if stop.wait(retry.wait_s):
+                raise StoppedError("stopped while waiting for Kafka") from None

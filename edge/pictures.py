@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edge import onnxfile
-from edge.contract import METADATA_KEY, Contract
+from edge.contract import Contract
 from edge.errors import BadDataError, BadModelError, ConfigurationError
 from edge.pixels import NPY
 
@@ -141,10 +141,7 @@ def read_contract(path: Path) -> Contract:
     try:
         if data.lstrip()[:1] == b"{":
             return Contract.from_json(data)
-        metadata = onnxfile.check(data).metadata
-        if METADATA_KEY not in metadata:
-            raise BadModelError("the model carries no contract: name its contract.json instead")
-        return Contract.from_json(metadata[METADATA_KEY])
+        return onnxfile.check(data).contract
     except BadModelError as error:
         raise BadModelError(f"{path}: {error.message}") from None
 

@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +12,7 @@ from edge.cluster import Cluster
 from edge.errors import ConfigurationError, EdgeError
 
 if TYPE_CHECKING:  # each of these brings libraries that may be what is missing here
+    from edge.kafka_inspect import Inspector
     from edge.model import Model
     from edge.topics import Topic
 
@@ -63,6 +65,22 @@ class Preflight:
     found_topics: "dict[str, Topic]" = field(default_factory=dict)
     broker_ahead_s: tuple[float, float] | None = None
     """Between which two the broker's clock is ahead of this one."""
+    _inspector: "Inspector | None" = field(default=None, init=False, repr=False)
+
+    @property
+    def inspector(self) -> "Inspector":
+        """Connected to the cluster by the first check that asks; raises EdgeError as `inspect` does."""
+        if self._inspector is None:
+            from edge.kafka_inspect import inspect  # noqa: PLC0415
+
+            self._inspector = inspect(self.cluster)
+        return self._inspector
+
+    def close(self) -> None:
+        """Give up the connection, if there is one."""
+        if self._inspector is not None:
+            self._inspector.close()
+            self._inspector = None
 
     @property
     def groups(self) -> list[str]:
@@ -93,27 +111,25 @@ def skipped(check: str, reason: str) -> Finding:
 def examine(preflight: Preflight, checks: Sequence[Check]) -> Iterator[Finding]:
     """Look at one thing after another; what depends on something that failed is skipped with that reason."""
     reasons: dict[str, str] = {}
-    for check in checks:
-        reason = next((reasons[need] for need in check.needs if need in reasons), None)
-        found = iter((skipped(check.name, reason),)) if reason is not None else _look(check, preflight)
-        for finding in found:
-            if finding.status is Status.FAILURE:
-                reasons[finding.check] = f"the check of {finding.check} failed"
-            elif finding.status is Status.SKIPPED:
-                reasons.setdefault(finding.check, finding.message.removeprefix("skipped, because "))
-            yield finding
+    with closing(preflight):
+        for check in checks:
+            reason = next((reasons[need] for need in check.needs if need in reasons), None)
+            found = iter((skipped(check.name, reason),)) if reason is not None else _look(check, preflight)
+            for finding in found:
+                if finding.status is Status.FAILURE:
+                    reasons[finding.check] = f"the check of {finding.check} failed"
+                elif finding.status is Status.SKIPPED:
+                    reasons.setdefault(finding.check, finding.message.removeprefix("skipped, because "))
+                yield finding
 
 
 def _look(check: Check, preflight: Preflight) -> Iterator[Finding]:
     module, _, function = check.look.partition(":")
     try:
         # Only now: a check may need a library that is missing here, which must not hide what the others find.
-        look = getattr(importlib.import_module(module), function)
+        yield from getattr(importlib.import_module(module), function)(preflight)
     except ImportError as error:
         yield skipped(check.name, f"a package that it needs cannot be imported ({error})")
-        return
-    try:
-        yield from look(preflight)
     except EdgeError as error:
         yield failure(check.name, error)
     except OSError as error:

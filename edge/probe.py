@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable
 
 from edge.errors import BrokerUnavailableError, ConfigurationError, EdgeError, NotAuthorisedError
-from edge.scram import Scram, ScramError
+from edge.login import log_in, offered_mechanisms
 from edge.security import Security
-from edge.wire import Channel, ClosedError, pack_blob, pack_text
+from edge.wire import Channel, ClosedError, pack_blob
 
 TIMEOUT_S = 3.0
 TCP, TLS, API_VERSIONS, LOGIN = "TCP", "TLS", "API versions", "login"
@@ -17,8 +17,7 @@ OnPassed = Callable[[str, Channel], None]
 _SECOND_LOOK_S = 1.0
 _ADVERTISED_TRIED = 3
 
-_METADATA, _SASL_HANDSHAKE, _API_VERSIONS, _SASL_AUTHENTICATE = 3, 17, 18, 36
-_UNSUPPORTED_MECHANISM, _ILLEGAL_SASL_STATE, _AUTHENTICATION_FAILED = 33, 34, 58
+_METADATA, _API_VERSIONS = 3, 18
 # Alerts of servers that refuse a certificate or miss one; with TLS 1.2, OpenSSL's is a mere "handshake failure".
 _REFUSALS = ("certificate", "unknown ca", "access denied", "handshake failure")
 # What OpenSSL says of two sides without a common version or cipher; anything else may pass.
@@ -110,53 +109,10 @@ def _greet(channel: Channel, security: Security) -> None:
 
 
 def _log_in(channel: Channel, security: Security) -> None:
-    server = channel.server
     try:
-        answer = channel.ask(_SASL_HANDSHAKE, 1, pack_text(security.mechanism))
-        code, mechanisms = answer.number(2), [answer.text() for _ in range(answer.count())]
-        if code == _ILLEGAL_SASL_STATE:
-            raise ConfigurationError(
-                f"{server} takes no user name: set --security-protocol to {'SSL' if security.is_tls else 'PLAINTEXT'} "
-                "and leave --sasl-username out, or name its SASL port"
-            )
-        if code == _UNSUPPORTED_MECHANISM:
-            raise ConfigurationError(
-                f"{server} does not offer {security.mechanism}: set --sasl-mechanism to what it does offer "
-                f"({', '.join(mechanisms)[:200] or 'nothing'})"
-            )
-        if code != 0:
-            raise BrokerUnavailableError(f"no login at {server} (Kafka's error {code})")
-        _authenticate(channel, security)
-    except ScramError as error:
-        raise NotAuthorisedError(
-            f"{server} cannot be trusted with a login ({error}): it may not be the broker that it claims to be"
-        ) from None
+        log_in(channel, security)
     except ClosedError:
-        raise _closed(server, "during the login") from None
-
-
-def _authenticate(channel: Channel, security: Security) -> None:
-    password = "" if security.password is None else security.password.reveal()
-    if security.mechanism == "PLAIN":
-        _send_token(channel, security, f"\0{security.username}\0{password}".encode())
-        return
-    scram = Scram(security.mechanism, security.sasl_name, password)
-    challenge = _send_token(channel, security, scram.first())
-    scram.verify(_send_token(channel, security, scram.final(challenge)))
-
-
-def _send_token(channel: Channel, security: Security, token: bytes) -> bytes:
-    answer = channel.ask(_SASL_AUTHENTICATE, 0, pack_blob(token))
-    code = answer.number(2)
-    answer.text()  # The broker's words are left out: nobody can vouch that they do not repeat what was sent.
-    if code == _AUTHENTICATION_FAILED:
-        raise NotAuthorisedError(
-            f"{channel.server} refuses the password of {security.username!r}, or does not know that user "
-            f"({security.mechanism}): correct --sasl-username or the password"
-        )
-    if code != 0:
-        raise BrokerUnavailableError(f"no login at {channel.server} (Kafka's error {code})")
-    return answer.blob()
+        raise _closed(channel.server, "during the login") from None
 
 
 def _enter(channel: Channel, security: Security) -> list[str]:
@@ -164,7 +120,8 @@ def _enter(channel: Channel, security: Security) -> list[str]:
     try:
         answer = channel.ask(_METADATA, 1, pack_blob(b""))
     except ClosedError:
-        mechanisms = "" if security.is_sasl else _mechanisms(channel.server, security)
+        deadline = time.monotonic() + _SECOND_LOOK_S
+        mechanisms = "" if security.is_sasl else offered_mechanisms(channel.server, security, deadline)
         if mechanisms:
             raise ConfigurationError(
                 f"{channel.server} wants a user name and password ({mechanisms}): give --sasl-username and "
@@ -244,17 +201,3 @@ def _shakes_hands(server: str) -> bool:
     except (ssl.SSLError, BrokerUnavailableError, ClosedError):
         return False
     return True
-
-
-def _mechanisms(server: str, security: Security) -> str:
-    """The names of the SASL mechanisms that a broker offers, as it says when asked for one that nobody has."""
-    try:
-        with Channel(server, time.monotonic() + _SECOND_LOOK_S) as channel:
-            if security.ssl_context is not None:
-                channel.encrypt(security.ssl_context)
-            answer = channel.ask(_SASL_HANDSHAKE, 1, pack_text("NONE"))
-            if answer.number(2) == _UNSUPPORTED_MECHANISM:
-                return ", ".join(answer.text() for _ in range(answer.count()))[:200]
-    except (OSError, BrokerUnavailableError, ClosedError):
-        pass
-    return ""

@@ -120,13 +120,14 @@ class Ledger:
         """Whether it is still of interest: its partitions were not all given up or rewound since."""
         return any(progress in self._partitions.values() for progress in ticket.progresses)
 
-    def expect(self, ticket: Ticket, records: int) -> None:
-        """Note that so many more are to be written than were read."""
-        ticket.unanswered += records
+    def written(self, ticket: Ticket, records: int, is_beside: bool = False) -> None:
+        """Note that a write is started which answers so many of a ticket's records, or is beside the answers.
 
-    def written(self, ticket: Ticket, records: int) -> None:
-        """Note that a write is started which answers so many of a ticket's records; `settled` tells its outcome."""
+        `settled` tells its outcome.
+        """
         ticket.unsettled += records
+        if is_beside:
+            ticket.unanswered += records
 
     def settled(self, ticket: Ticket, records: int, error: Exception | None) -> None:
         """Note, on any thread, that the write which answers so many of a ticket's records succeeded or failed."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from edge import cli, tracing
+from edge import cli, cluster_options, tracing
 from edge.cluster import Cluster
 from edge.codec import REQUEST_TOPIC_CONFIG
 from edge.errors import BadDataError
@@ -100,7 +100,7 @@ INTERVAL_S = 5.0
 )
 @cli.request_topic
 @cli.partitions
-@cli.cluster
+@cluster_options.cluster
 @cli.verbose
 def main(
     images: Path,

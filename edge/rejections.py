@@ -2,17 +2,17 @@
 
 import logging
 import re
-import time
 
 from edge.errors import BadRequestError
 from edge.logs import place
 from edge.records import Record
+from edge.tally import INTERVAL_S, Tally
 
 log = logging.getLogger(__name__)
 
 FIRST = 3
-INTERVAL_S = 10.0
 MAX_KINDS = 20
+_OTHERS = "%(count)d more records went to dead letters, which `python -m edge.deadletter list` prints"
 
 # What differs between two reasons of the same kind: numbers, and whatever a sender wrote.
 _PARTICULAR = re.compile(r"'.*'|\".*\"|\(.*\)|\d[\d,.]*")
@@ -27,10 +27,8 @@ class Rejections:
     """Counts dead letters by kind of reason; the reason itself is in each dead letter."""
 
     def __init__(self, interval_s: float = INTERVAL_S) -> None:
-        self._interval_s = interval_s
         self._told: dict[str, int] = {}
-        self._untold = 0
-        self._due = 0.0
+        self._others = Tally(_OTHERS, interval_s)
 
     def note(self, record: Record, error: BadRequestError) -> None:
         """Log one rejected record, or count it for the next summary."""
@@ -41,15 +39,10 @@ class Rejections:
         if told <= FIRST:
             where = place(record)
             log.warning("%s-%d offset %d goes to dead letters: %s", *where.values(), error, extra=where)
+            self._others.hold()
         else:
-            if not self._untold:
-                self._due = time.monotonic() + self._interval_s
-            self._untold += 1
+            self._others.note()
 
     def tell(self, is_last: bool = False) -> None:
         """Log a summary when one is due."""
-        if self._untold and (is_last or time.monotonic() >= self._due):
-            log.warning(
-                "%d more records went to dead letters, which `python -m edge.deadletter list` prints", self._untold
-            )
-            self._untold = 0
+        self._others.tell(is_last)

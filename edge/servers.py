@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from edge.errors import BrokerUnavailableError, EdgeError, StoppedError, is_fatal
-from edge.outage import Retry
+from edge.outage import patiently
 from edge.probe import find_fault
 from edge.security import Security
 
@@ -67,13 +67,4 @@ class Servers:
 
     def patiently(self, action: Callable[[], Result]) -> Result:
         """Do it, again and again while that raises BrokerUnavailableError, for as long as a broker is waited for."""
-        deadline, retry = time.monotonic() + self._wait_s, Retry()
-        while True:
-            try:
-                return action()
-            except BrokerUnavailableError:
-                retry.failed()
-                if time.monotonic() >= deadline:
-                    raise
-                if self._stop.wait(retry.wait_s):
-                    raise StoppedError("stopped while connecting to Kafka") from None
+        return patiently(action, BrokerUnavailableError, self._wait_s, self._stop)

@@ -76,6 +76,7 @@ class Service:
         self._read_limit = options.max_batch
         self._beside = ThreadPoolExecutor(1, "inference")
         self._last: _Batch | None = None
+        self._served: Served | None = None
 
     def run(self, stop: threading.Event) -> None:
         """The loop; raises EdgeError when it cannot go on."""
@@ -86,7 +87,7 @@ class Service:
                 self._source.pause(self._is_full())
                 records = self._source.read(self._read_limit, 0.0 if self._last else self._delivery.patience_s)
                 started = time.monotonic()
-                self._answer(records)
+                self._answer(records, self._model())
                 self._hooks.observer.turned()
                 if records:
                     self._pace(len(records), time.monotonic() - started)
@@ -100,9 +101,18 @@ class Service:
             self._finish()
         return self._delivery.is_full
 
-    def _answer(self, records: Sequence[Record]) -> None:
+    def _model(self) -> Served:
+        """What answers next; before another takes over, the answers of the one before are written."""
+        served = self._hooks.model()
+        if served is not self._served:
+            self._finish()
+            self._hooks.observer.loaded(served)
+            self._served = served
+        return served
+
+    def _answer(self, records: Sequence[Record], served: Served) -> None:
         """While there is a backlog, a batch is inferred beside the loop, which meanwhile writes the last one."""
-        batch = self._admit(records) if records else None
+        batch = self._admit(records, served) if records else None
         is_beside = batch is not None and bool(batch.requests) and self._source.is_ahead and self._delivery.overlaps
         if batch is not None and is_beside:
             batch.inferred = self._beside.submit(self._infer, batch)
@@ -111,9 +121,8 @@ class Service:
         if not is_beside:
             self._finish()
 
-    def _admit(self, records: Sequence[Record]) -> _Batch:
-        served, ticket = self._hooks.model(), self._delivery.track(records)
-        batch = _Batch(served, ticket, time.monotonic(), time.time_ns(), [])
+    def _admit(self, records: Sequence[Record], served: Served) -> _Batch:
+        batch = _Batch(served, self._delivery.track(records), time.monotonic(), time.time_ns(), [])
         admit, contract = self._hooks.admit, served.model.contract
         for record in records:
             try:
@@ -141,7 +150,7 @@ class Service:
         classes, confidences = probabilities.argmax(axis=1).tolist(), probabilities.max(axis=1).tolist()
         answers = Answers(batch.served, requests, classes, confidences, timing)
         for topic, records in self._hooks.emit(answers):
-            self._delivery.write_beside(batch.ticket, topic, records)
+            self._delivery.write(batch.ticket, topic, records, is_beside=True)
         encoded = batch.served.encoder.encode(requests, classes, confidences, timing)
         if encoded:
             self._delivery.write(batch.ticket, self._options.prediction_topic, encoded)

@@ -54,8 +54,8 @@ class Spool:
         self._directory = directory
         self._bounds = bounds or Bounds()
         self._lock = threading.RLock()
-        self._refusals = Tally("%d images were not accepted: %s")
-        self._drops = Tally("%d images were dropped from the spool: %s")
+        self._refusals = Tally("%(count)d images were not accepted: %(reason)s")
+        self._drops = Tally("%(count)d images were dropped from the spool: %(reason)s")
         self._deleting = Outage("nothing can be deleted from the spool", "the spool can be written again")
         self._taken = 0
         self._refused_id: str | None = None

@@ -14,7 +14,7 @@ from pathlib import Path
 from edge.contract import Contract
 from edge.errors import BadModelError
 from edge.hooks import Served
-from edge.model import Model, load_model
+from edge.model import Loading, Model, load_model
 from edge.onnxfile import MAX_MODEL_BYTES
 
 log = logging.getLogger(__name__)
@@ -29,13 +29,13 @@ class ModelFile:
     sha256: str | None = None
     threads: int = 1
 
-    def load(self) -> Model:
+    def load(self, loading: Loading | None = None) -> Model:
         """The model, checked and warmed up as at a start.
 
-        Raises: BadModelError saying why it cannot be served.
+        Raises: BadModelError saying why it cannot be served, and when `loading` is cancelled.
         """
         try:
-            return load_model(self.path, self.contract_path, self.sha256, self.threads)
+            return load_model(self.path, self.contract_path, self.sha256, self.threads, loading)
         except OSError as error:
             raise BadModelError(f"the model file {self.path} cannot be read ({error.strerror})") from None
         except MemoryError:
@@ -68,6 +68,8 @@ class ModelWatch:
         # What serves was read before: where it is another file by now, the first looks tell it by this.
         self._serving: Hashable = (served.model.sha256, *file.content()[1:])
         self._failure: Exception | None = None
+        self._is_closed = False
+        self._loading = Loading()
         # Its `put` may interrupt itself, as a signal's handler does.
         self._asked: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="model watch", daemon=True)
@@ -88,7 +90,9 @@ class ModelWatch:
         return self._served
 
     def close(self) -> None:
-        """End the thread; a model that is just being loaded is waited for."""
+        """End the thread, and with it the load of a model that would never serve."""
+        self._is_closed = True
+        self._loading.cancel()
         self._asked.put(False)
         self._thread.join()
 
@@ -112,14 +116,16 @@ class ModelWatch:
             self._judge(stamp, content)
 
     def _judge(self, stamp: Hashable, content: Hashable) -> None:
-        reason = ""
+        reason, self._loading = "", Loading()
+        if self._is_closed:
+            return
         try:
-            model = self._file.load()
+            model = self._file.load(self._loading)
             _check_images(self._served.model.contract, model.contract)
         except BadModelError as error:
             reason = error.message
-        if self._file.stamp() != stamp:
-            # What was read may be half of one file and half of another: the next look sees what became of it.
+        if self._is_closed or self._file.stamp() != stamp:
+            # What was read may be half of one file and half of another: the next look, if any, sees what became of it.
             return
         self._judged = stamp
         if reason:

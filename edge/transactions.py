@@ -86,23 +86,17 @@ class ExactlyOnce:
         with self._ledger.lock:
             return self._ledger.track(records)
 
-    def write(self, ticket: Ticket, topic: str, answers: Sequence[Encoded]) -> None:
+    def write(self, ticket: Ticket, topic: str, answers: Sequence[Encoded], is_beside: bool = False) -> None:
         """Write what answers so many of a batch's records, in the open transaction or in a new one."""
         with self._ledger.lock:
             on_done = partial(self._ledger.settled, ticket, len(answers))
-            self._ledger.written(ticket, len(answers))
+            self._ledger.written(ticket, len(answers), is_beside)
             self._ledger.collect()
             failure = self._ledger.failure or self._begin()
             if failure is not None or self._sink is None:
                 on_done(failure or BrokerUnavailableError("there is no producer"))
             else:
                 self._sink.write_all(topic, answers, on_done)
-
-    def write_beside(self, ticket: Ticket, topic: str, records: Sequence[Encoded]) -> None:
-        """Write what answers no record, in the transaction of the answers; call it before they are written."""
-        with self._ledger.lock:
-            self._ledger.expect(ticket, len(records))
-            self.write(ticket, topic, records)
 
     def settle(self) -> None:
         """Commit when that is due, and begin again after a failure from what is committed.

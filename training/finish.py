@@ -117,11 +117,14 @@ def load_model(run: runs.Run) -> Any:
 def evaluate_saved(run: runs.Run, source: str | None = None) -> Evaluate:
     """Evaluate a run's best model, as its exported graph answers, on the run's test images or on those of `source`.
 
+    Images that were streamed in the training are so here, too, from a file without a name beside the run.
     Raises: ConfigurationError when the model and the data of `source` do not fit together.
     """
-    dataset = runs.load_dataset(run)
+    options = runs.read_json(run.config)["options"]
+    folder = run.path.parent if options.get("stream") else None
+    dataset = runs.load_dataset(run, folder)
     if source is not None:
-        other = data.load(source, seed=runs.read_json(run.config)["options"]["seed"])
+        other = data.load(source, seed=options["seed"], folder=folder)
         if (other.image_shape, len(other.label_names)) != (dataset.image_shape, len(dataset.label_names)):
             raise ConfigurationError(
                 f"{run.path.name} takes images {dataset.image_shape} of {len(dataset.label_names)} classes; "

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
+from training import store
 from training.dataset import Dataset, Split, checked_dataset, checked_split
 from training.errors import ConfigurationError
 
@@ -175,22 +176,24 @@ def describe(architecture: str, options: Mapping[str, Any], dataset: Dataset) ->
     }
 
 
-def load_dataset(run: Run) -> Dataset:
+def load_dataset(run: Run, folder: Path | None = None) -> Dataset:
     """The very data that `run` was trained and tested on, as it keeps them beside its predictions.
 
+    With a `folder` the images are streamed from a file in it.
     Raises: ConfigurationError when the files are missing or damaged.
     """
     described = read_json(run.config)["dataset"]
-    train, test = _load_split(run, "train"), _load_split(run, "test")
+    train, test = (_load_split(run, split, folder) for split in ("train", "test"))
     return checked_dataset(described["name"], train, test, described["label_names"])
 
 
-def _load_split(run: Run, split: str) -> Split:
+def _load_split(run: Run, split: str, folder: Path | None) -> Split:
     path = run.predictions(split)
     try:
         with np.load(path, allow_pickle=False) as file:
-            return checked_split(str(path), file["image"], file["label"])
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            images = file["image"] if folder is None else store.read_member(file, "image", folder)
+            return checked_split(str(path), images, file["label"])
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ConfigurationError(f"cannot read {path}: {error}") from None
 
 

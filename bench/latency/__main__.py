@@ -27,7 +27,7 @@ from bench.latency.conditions import Conditions
 from bench.load.schedule import SCHEDULES
 from bench.options import model_option
 from bench.systems import System, systems
-from edge import cli
+from edge import cli, cluster_options
 from edge.classifier import delivery_option
 from edge.cluster import Cluster
 from edge.images import Images, load_images
@@ -113,7 +113,7 @@ SCENARIOS: Mapping[str, tuple[Measure, Callable[[Mapping[str, Any]], str]]] = {
 )
 @result.output_option("latency.json")
 @delivery_option
-@cli.cluster_or_own
+@cluster_options.cluster_or_own
 @cli.verbose
 @click.argument("options", nargs=-1, type=click.UNPROCESSED, metavar="[-- CLASSIFIER_OPTIONS]")
 def main(
@@ -158,7 +158,7 @@ def main(
         "model": model.name,
         "model_sha256": sha256,
         "images": images.name,
-        "client": cli.chosen_client() if cluster is None else cluster.client,
+        "client": cluster_options.chosen_client() if cluster is None else cluster.client,
         "delivery": delivery,
         "options": list(options),
         "own_broker": cluster is None,

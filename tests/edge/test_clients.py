@@ -1,97 +1,35 @@
-"""What the protocols of `records` promise, kept by every client: in memory, kafka-python and confluent."""
+"""What a source promises, and who shares one, kept by every client: in memory, kafka-python and confluent."""
 
 import time
-import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 
 import pytest
 
 from edge.confluent_client import ConfluentClient
-from edge.errors import ConfigurationError, EdgeError, FencedError
+from edge.errors import ConfigurationError, EdgeError
 from edge.kafka_client import KafkaClient
 from edge.memory_client import MemoryClient
-from edge.records import Client, Headers, Partition, Record, Source, TransactionalSink
+from edge.records import Headers, Partition, Record
 from localkafka import LocalKafka
+from tests.edge.clients import (
+    CONFLUENT,
+    KAFKA_PYTHON,
+    MAKERS,
+    TURN_S,
+    Bench,
+    benches,
+    every_client,
+    numbered,
+    read,
+    real_clients,
+    values,
+)
 from tests.system.processes import wait_until
-
-MEMORY, KAFKA_PYTHON, CONFLUENT = "memory", "kafka-python", "confluent"
-REAL = [pytest.param(name, marks=pytest.mark.kafka) for name in (KAFKA_PYTHON, CONFLUENT)]
-ALL = [MEMORY, *REAL]
-MAKERS: Mapping[str, Callable[..., Client]] = {KAFKA_PYTHON: KafkaClient, CONFLUENT: ConfluentClient}
-TURN_S = 0.1
-
-
-@dataclass
-class Bench:
-    """A client on topics of its own; what it opens is closed at the end."""
-
-    client: Client
-    topic: str = field(default_factory=lambda: f"clients-{uuid.uuid4().hex[:8]}")
-    opened: list[Source] = field(default_factory=list)
-
-    @property
-    def partition(self) -> Partition:
-        return Partition(self.topic, 0)
-
-    def source(self, revoked: Mapping[Partition, int] | None = None, topic: str | None = None) -> Source:
-        """A member of the group, which commits these offsets when partitions are revoked."""
-        due = dict(revoked or {})
-
-        def on_revoked(partitions: Collection[Partition]) -> Mapping[Partition, int]:
-            return {partition: offset for partition, offset in due.items() if partition in partitions}
-
-        source = self.client.open_source(topic or self.topic, self.topic, on_revoked)
-        self.opened.append(source)
-        return source
-
-    def close(self, source: Source) -> None:
-        self.opened.remove(source)
-        source.close()
-
-    def write(self, *values: bytes, topic: str | None = None) -> None:
-        """Write records, and wait until they are settled."""
-        sink, settled = self.client.open_sink(), list[Exception | None]()
-        for value in values:
-            sink.write(topic or self.topic, value, b"key", [], settled.append)
-        wait_until(lambda: len(settled) == len(values), "the acknowledgements")
-        sink.close(1.0)
-        assert set(settled) == {None}
 
 
 @pytest.fixture
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    name = request.param
-    client = MemoryClient() if name == MEMORY else MAKERS[name](request.getfixturevalue("kafka").bootstrap_servers)
-    bench = Bench(client)
-    client.create_topic(bench.topic, 1, {})
-    yield bench
-    for source in bench.opened:
-        source.close()
-
-
-every_client = pytest.mark.parametrize("bench", ALL, indirect=True)
-real_clients = pytest.mark.parametrize("bench", REAL, indirect=True)
-
-
-def read(source: Source, count: int, at_once: int = 100) -> list[Record]:
-    """So many records at least, and what came with them."""
-    records: list[Record] = []
-
-    def has_all() -> bool:
-        records.extend(source.read(at_once, TURN_S))
-        return len(records) >= count
-
-    wait_until(has_all, f"{count} records")
-    return records
-
-
-def values(records: Sequence[Record]) -> list[bytes | None]:
-    return [record.value for record in records]
-
-
-def numbered(count: int) -> list[bytes]:
-    return [str(number).encode() for number in range(count)]
+    yield from benches(request)
 
 
 @every_client
@@ -253,18 +191,6 @@ def test_a_cluster_that_works_has_no_fault(bench: Bench) -> None:
     assert bench.client.find_fault() is None
 
 
-@real_clients
-def test_a_record_that_is_too_large_fails_alone_and_for_good(bench: Bench) -> None:
-    bench.client.create_topic(f"{bench.topic}-small", 1, {"max.message.bytes": "1000"})
-    sink, settled = bench.client.open_sink(), list[Exception | None]()
-    for topic, size in ((bench.topic, 100), (bench.topic, 2_000_000), (f"{bench.topic}-small", 2_000)):
-        sink.write(topic, bytes(size), None, [], settled.append)
-    wait_until(lambda: len(settled) == 3, "all outcomes")
-    sink.close(1.0)
-    assert {type(error) for error in settled} == {type(None), ConfigurationError}
-    assert all("larger than the broker or the topic allows" in str(error) for error in settled if error)
-
-
 PAIRS = [(KAFKA_PYTHON, KAFKA_PYTHON), (CONFLUENT, CONFLUENT), (KAFKA_PYTHON, CONFLUENT)]
 
 
@@ -297,67 +223,6 @@ def test_two_members_share_the_partitions_and_one_that_leaves_hands_its_own_over
     wait_until(has_both, "both for the one that is left")
     sources[0].close()
     sink.close(1.0)
-
-
-def commit(sink: TransactionalSink, offsets: Mapping[Partition, int], membership: object) -> Exception | None:
-    """Commit a transaction and wait for the outcome."""
-    settled: list[Exception | None] = []
-    sink.commit(offsets, membership, settled.append)
-    wait_until(lambda: bool(settled), "the outcome")
-    return settled[0]
-
-
-@every_client
-def test_a_transaction_is_seen_whole_with_its_offsets_or_never(bench: Bench) -> None:
-    out = f"{bench.topic}-out"
-    bench.client.create_topic(out, 1, {})
-    bench.write(*numbered(10))
-    source = bench.source()
-    read(source, 10)
-    sink = bench.client.open_transactional_sink(bench.topic)
-    settled: list[Exception | None] = []
-
-    def write(*some: bytes) -> None:
-        settled.clear()
-        for value in some:
-            sink.write(out, value, None, [], settled.append)
-        wait_until(lambda: len(settled) == len(some), "the acknowledgements")
-
-    sink.begin()
-    write(b"a", b"b")
-    assert list(bench.client.scan(out)) == []
-    assert commit(sink, {bench.partition: 4}, source.membership) is None
-    assert values(list(bench.client.scan(out))) == [b"a", b"b"]
-    sink.begin()
-    write(b"c")
-    sink.close(0.0)
-    sink = bench.client.open_transactional_sink(bench.topic)
-    sink.begin()
-    write(b"d")
-    assert commit(sink, {}, source.membership) is None
-    assert values(list(bench.client.scan(out))) == [b"a", b"b", b"d"]
-    sink.close(1.0)
-    source.rewind_to_committed()
-    assert values(read(source, 6)) == numbered(10)[4:]
-
-
-@real_clients
-def test_a_new_sink_of_the_same_name_fences_the_old_one(bench: Bench) -> None:
-    source = bench.source()
-    old = bench.client.open_transactional_sink(bench.topic)
-    old.begin()
-    settled: list[Exception | None] = []
-    old.write(bench.topic, b"old", None, [], settled.append)
-    wait_until(lambda: bool(settled), "the acknowledgement")
-    new = bench.client.open_transactional_sink(bench.topic)
-    with pytest.raises(FencedError, match="another process runs with the same --instance-id"):
-        raise commit(old, {}, source.membership) or AssertionError("the old sink has committed")
-    old.close(0.0)
-    new.begin()
-    new.write(bench.topic, b"new", None, [], settled.append)
-    assert commit(new, {}, source.membership) is None
-    new.close(1.0)
-    assert values(list(bench.client.scan(bench.topic))) == [b"new"]
 
 
 def test_a_client_that_cannot_connect_says_so() -> None:

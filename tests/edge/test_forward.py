@@ -61,6 +61,17 @@ def test_images_go_out_in_order_with_the_id_and_moment_of_their_sensing(tmp_path
     )
 
 
+def test_a_sender_with_nothing_to_do_waits_for_news_alone(tmp_path: Path) -> None:
+    client = MemoryClient()
+    with opened(tmp_path, client) as outbox:
+        for number in range(3):
+            assert outbox.offer(image(number))
+            # A single image is deleted when its second is over, without a further word.
+            wait_until(lambda: outbox._spool.left == 0, "the image's deletion")
+            assert outbox._forwarder._patience_s is None
+    assert arrived(client) == ["0", "1", "2"]
+
+
 def test_a_broker_that_comes_late_is_told_of_once_and_gets_what_was_stored_before(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

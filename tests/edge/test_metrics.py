@@ -41,6 +41,7 @@ def answer(metrics: Metrics, served: Served, classes: Sequence[int], created: Se
     headers = [[("created-ns", value)] if value else [] for value in created] or [[]] * len(classes)
     requests = [Request(record(), "id", b"", each) for each in headers]
     timing = Timing(RECEIVED_NS, 0, 20.0, 4.0, len(classes))
+    metrics.loaded(served)
     metrics.answered(Answers(served, requests, classes, [0.5] * len(classes), timing))
 
 
@@ -164,14 +165,43 @@ def test_of_very_many_classes_those_that_come_first_have_series_of_their_own(ser
 
 def test_predictions_are_counted_for_the_model_that_made_them(served: Served) -> None:
     metrics = Metrics(16)
-    metrics.loaded(served)
     answer(metrics, served, [1, 1])
     other = relabelled(served, ["cat", "dog"])
     answer(metrics, other, [1])
     found = scraped(metrics)
     assert found.labelled("edge_predicted_class_total", "label") == {"cat": 0, "dog": 1}
     assert [labels["sha256"] for labels in found.labels("edge_model_info")] == ["0123456789ab"]
-    assert (metrics.window and metrics.window.filled, found["edge_predictions_total"]) == (1, 3)
+    assert (metrics.window.filled, found["edge_predictions_total"]) == (1, 3)
+
+
+@pytest.mark.parametrize(("turn", "by_new"), [(2, 24), (3, 8), (4, 0)])
+def test_a_model_that_takes_over_is_told_at_once_and_answers_in_flight_are_still_the_old_ones(
+    turn: int, by_new: int, samples: Images
+) -> None:
+    old, new = Served(load_model(LENET)), relabelled(Served(load_model(LENET)), "abcdefghij")
+    client, stop, metrics = MemoryClient(), threading.Event(), Metrics(16)
+    for image in samples.image[:40]:
+        client.append("in", image.tobytes())
+    delivery = AtLeastOnce(client.open_sink, commit_interval_s=0.0)
+    source = client.open_source("in", "group", delivery.on_revoked)
+    delivery.attach(source)
+    names: list[str] = []
+
+    def model() -> Served:
+        (info,) = scraped(metrics).labels("edge_model_info")
+        names.append(info["sha256"])
+        if len(names) == 6:
+            stop.set()
+        return old if len(names) < turn else new
+
+    metrics.loaded(old)
+    Service(source, delivery, Hooks(model, observer=metrics), Options("out", "dead", max_batch=16)).run(stop)
+    delivery.close()
+    # Three turns with records, the others without any.
+    assert names == [old.model.sha256] * turn + [new.model.sha256] * (6 - turn)
+    found = scraped(metrics)
+    assert found["edge_predictions_total"] == 40
+    assert sum(found.labelled("edge_predicted_class_total", "class").values()) == metrics.window.filled == by_new
 
 
 def test_drift_is_told_of_a_model_with_a_reference_once_the_window_is_full(served: Served) -> None:

@@ -10,7 +10,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from edge import cli
+from edge import cluster_options
 from edge.cluster import Cluster, without_cluster
 from edge.confluent_options import connection_options
 from edge.errors import ConfigurationError
@@ -128,7 +128,7 @@ def test_scram_escapes_a_name_and_plain_does_not() -> None:
 
 
 @click.command()
-@cli.cluster
+@cluster_options.cluster
 def command(cluster: Cluster) -> None:
     """Shows what the options came to."""
     security = cluster.security

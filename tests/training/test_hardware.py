@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from training import evaluate, finish, hardware, models, recipes, runs, train
+from training import evaluate, finish, hardware, models, recipes, resume, runs, train
 from training.dataset import Dataset
 from training.errors import ConfigurationError
 from training.recipes import Recipe
@@ -23,16 +23,28 @@ import tensorflow as tf
 
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-
-from training.__main__ import main
-
-main(sys.argv[1:])
 """
 """TensorFlow has to be told of virtual devices before anything else, hence a process of its own."""
 
 
-def on_two(*arguments: object) -> "subprocess.CompletedProcess[str]":
-    words = [sys.executable, "-c", TWO_DEVICES, *map(str, arguments)]
+COMMAND = """
+from training.__main__ import main
+
+main(sys.argv[1:])
+"""
+CUT_OFF = """
+import os
+
+from training import callbacks
+
+keep = callbacks.KeepBest.on_epoch_end
+callbacks.KeepBest.on_epoch_end = lambda self, epoch, *rest: os._exit(9) if epoch == 2 else keep(self, epoch, *rest)
+"""
+"""As a loss of power does, before the third epoch has left a state."""
+
+
+def on_two(*arguments: object, before: str = "") -> "subprocess.CompletedProcess[str]":
+    words = [sys.executable, "-c", TWO_DEVICES + before + COMMAND, *map(str, arguments)]
     return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
 
 
@@ -49,6 +61,25 @@ def test_two_devices_have_the_loss_curve_of_one(bands_npz: Path, tmp_path: Path)
     assert first["loss"][0] > 1.5 * first["loss"][2] > 0.1
     for name in ("loss", "val_loss"):
         np.testing.assert_allclose(second[name], first[name], rtol=0.01)
+
+
+def test_two_devices_go_on_as_if_nothing_had_happened(bands_npz: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text("learning_rate = 5e-4\nepochs = 4\nbatch_size = 30\nema = 0.5\nshift = 1\n")
+    words = ["--data", bands_npz, "--recipe", recipe, "--architecture", "smallcnn", "--replicas", 2]
+    whole = on_two(*words, "--runs", tmp_path / "whole")
+    assert whole.returncode == 0, whole.stderr
+    assert on_two(*words, "--runs", tmp_path / "cut", before=CUT_OFF).returncode == 9
+    cut = resume.newest(tmp_path / "cut")
+    assert resume.read(cut).epoch == 2
+    gone_on = on_two("--resume", cut.path)
+    assert gone_on.returncode == 0, gone_on.stderr
+    run = runs.newest(tmp_path / "whole")
+    assert runs.read_json(cut.history) == runs.read_json(run.history)
+    assert runs.read_json(cut.metrics) == runs.read_json(run.metrics)
+    assert runs.read_json(run.metrics)["best_epoch"] > 2
+    one, other = (finish.load_model(each).get_weights() for each in (run, cut))
+    assert [a.tobytes() for a in one] == [b.tobytes() for b in other]
 
 
 def test_more_devices_than_there_are(bands_npz: Path, tmp_path: Path) -> None:

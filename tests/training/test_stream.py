@@ -1,6 +1,8 @@
 """Images in a file instead of in memory: the same batches, and the same weights in the end."""
 
+import io
 import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -119,3 +121,22 @@ def test_weights_are_the_same_and_nothing_stays_behind(trained: runs.Run, bands_
     assert runs.read_json(run.metrics) == runs.read_json(trained.metrics)
     assert run.predictions("train").read_bytes() == trained.predictions("train").read_bytes()
     assert [path.name for path in tmp_path.iterdir()] == [run.path.name]
+    for source in (None, str(bands_npz)):
+        evaluation = finish.evaluate_saved(run, source)
+        assert store.is_streamed(evaluation.data.train.images)
+        assert store.is_streamed(evaluation.data.test.images)
+        np.testing.assert_array_equal(evaluation.predict(), finish.evaluate_saved(trained, source).predict())
+    assert [path.name for path in tmp_path.iterdir()] == [run.path.name]
+
+
+def test_predictions_that_end_early_are_one_sentence(trained: runs.Run, tmp_path: Path) -> None:
+    cut = runs.Run(tmp_path)
+    cut.predictions("train").parent.mkdir()
+    cut.config.write_bytes(trained.config.read_bytes())
+    with np.load(trained.predictions("train")) as file, zipfile.ZipFile(cut.predictions("train"), "w") as short:
+        for name in ("image", "label"):
+            array = io.BytesIO()
+            np.save(array, file[name])
+            short.writestr(f"{name}.npy", array.getvalue()[:-10])
+    with pytest.raises(ConfigurationError, match=r"cannot read .*train\.npz: image ends after"):
+        runs.load_dataset(cut, tmp_path)
