@@ -17,7 +17,7 @@ DISK_notebook := 6000
 
 .PHONY: help
 help: ## List these commands, in the order in which one comes to need them
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 .PHONY: demo
 demo: .venv-edge/ready .venv-train/ready ## Train on Fashion-MNIST, export, and run the apps over a real Kafka
