@@ -52,7 +52,7 @@ lint: .venv-edge/ready ## ruff, mypy --strict, and no secret in the tree
 # What git tracks or would add. detect-secrets passes over locked private keys, and keys in files that are not text:
 # hence grep. What it flags wrongly gets `# pragma: allowlist secret` on its line.
 .PHONY: secrets
-secrets: .venv-edge/ready ## No secret and no private key in what git tracks or would add
+secrets: ## No secret and no private key in what git tracks or would add
 	@files() { git ls-files -z --cached --others --exclude-standard; }; \
 	keys=$$(files | xargs -0 grep --text --no-messages --files-with-matches \
 	    -e '-----BEGIN [A-Z0-9 ]*PRIVATE KEY' || true); \
