@@ -42,6 +42,14 @@ test-edge: .venv-edge/ready ## The tests of what runs on a device: no TensorFlow
 test-train: .venv-train/ready ## The tests of training and export, and of the whole chain
 	$(TRAIN) -m pytest -n 2 --dist loadfile --require-kafka 1 tests/training tests/export tests/chain
 
+.PHONY: test-examples
+test-examples: .venv-edge/ready ## The Go client against a real Kafka, and the wire format it was written from; needs Go
+	$(EDGE) -m pytest --require-kafka 1 tests/examples/test_go.py tests/examples/test_wire_format.py
+
+.PHONY: test-notebook
+test-notebook: .venv-notebook/ready ## Execute the notebook, in an environment of its own
+	$(NOTEBOOK) -m pytest --require-kafka 1 tests/examples/test_notebook.py
+
 .PHONY: lint
 lint: .venv-edge/ready ## ruff, mypy --strict, and no secret in the tree
 	$(EDGE) -m ruff check
@@ -65,14 +73,6 @@ secrets: ## No secret and no private key in what git tracks or would add
 format: .venv-edge/ready ## Format the code
 	$(EDGE) -m ruff check --fix
 	$(EDGE) -m ruff format
-
-.PHONY: test-examples
-test-examples: .venv-edge/ready ## The Go client against a real Kafka, and the wire format it was written from; needs Go
-	$(EDGE) -m pytest --require-kafka 1 tests/examples/test_go.py tests/examples/test_wire_format.py
-
-.PHONY: test-notebook
-test-notebook: .venv-notebook/ready ## Execute the notebook, in an environment of its own
-	$(NOTEBOOK) -m pytest --require-kafka 1 tests/examples/test_notebook.py
 
 .PHONY: faults
 faults: .venv-edge/ready ## Kill, stop and cut for half an hour; the verdict goes into docs/reliability.md

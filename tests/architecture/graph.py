@@ -19,7 +19,7 @@ GROUPS: dict[str, Sequence[str]] = {
     "delivery": ("delivery", "progress", "transactions"),
     "consumer: tell and draw": ("drawn", "halfblocks", "raster", "reading", "requested", "stats"),
     "doctor: checks": ("checks_*", "preflight"),
-    "shared by the apps": ("cli", "cluster", "configuration", "logs", "statusline", "tally", "terminal"),
+    "shared by the apps": ("cli", "cluster*", "configuration", "logs", "statusline", "tally", "terminal"),
     "wire format": ("codec", "letter", "pixels"),
     "model": ("contract", "model", "onnxfile"),
     "parsers": ("jsontext", "npy", "onnxschema", "protobuf", "recordbatch"),
@@ -27,7 +27,7 @@ GROUPS: dict[str, Sequence[str]] = {
     "protocols": ("records", "topics"),
     "kafka-python": ("kafka_*",),
     "librdkafka": ("confluent_*",),
-    "connection": ("ahead", "outage", "probe", "scram", "security", "servers", "wire"),
+    "connection": ("ahead", "login", "outage", "probe", "scram", "security", "servers", "wire"),
     "errors": ("errors",),
 }
 """Where each module of edge belongs; a new one is put here."""

@@ -1,6 +1,7 @@
 """What imports what: as docs/architecture.md allows, in no circle, and as the picture there shows."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,9 @@ class Late:
 def test_arrows_that_others_make_up_for_are_left_out() -> None:
     edges = {("a", "b"): False, ("b", "c"): False, ("a", "c"): False, ("a", "d"): True}
     assert set(reduced(edges)) == {("a", "b"), ("b", "c")}
+
+
+def test_every_file_that_the_page_names_is_there() -> None:
+    named = set(re.findall(r"`((?:[\w*-]+/)+[\w*.-]*)`", PAGE.read_text())) - {"viewer/"}
+    assert len(named) > 40
+    assert [name for name in sorted(named) if not list(ROOT.glob(name))] == []
