@@ -8,6 +8,7 @@ import pytest
 
 from edge import requested
 from edge.memory_client import MemoryClient, MemorySource
+from edge.pubsub import READ_LIMIT
 from edge.records import Partition, Record
 from edge.requested import Requests
 
@@ -51,9 +52,9 @@ def test_of_two_requests_with_one_id_the_newer_is_found(client: MemoryClient, re
 
 
 def test_requests_are_read_no_further_than_predictions_ask_for(client: MemoryClient, requests: Requests) -> None:
-    send(client, *map(str, range(3 * requested.READ_LIMIT)))
+    send(client, *map(str, range(3 * READ_LIMIT)))
     assert offset(requests.find("0")) == 0
-    assert len(requests._waiting) == requested.READ_LIMIT - 1
+    assert len(requests._waiting) == READ_LIMIT - 1
 
 
 def test_the_oldest_are_forgotten_when_there_are_too_many(
@@ -168,7 +169,7 @@ def test_a_partition_that_goes_to_another_member_takes_its_place_with_it(client:
 def test_the_search_ends_when_the_app_is_told_to_stop(client: MemoryClient) -> None:
     stop = threading.Event()
     stop.set()
-    send(client, *map(str, range(3 * requested.READ_LIMIT)))
+    send(client, *map(str, range(3 * READ_LIMIT)))
     with Requests(client, "requests", "consumer.images", stop) as found:
         assert found.find("never") is None
-        assert len(found._waiting) == requested.READ_LIMIT
+        assert len(found._waiting) == READ_LIMIT

@@ -141,9 +141,8 @@ def test_ids_in_a_file_leave_the_bar_on_the_terminal_and_ids_on_the_terminal_hav
         assert app.end() == 0
     assert " of 10 images" in app.screen
     assert len(ids.read_text().splitlines()) == 10
-    for more, environment in (((), {}), (("--log-json",), {}), ((), {"TERM": "dumb"})):
-        shown = options if not more and not environment else options[:-1]
-        with OnTerminal(*query(wire, *shown, *more), **environment) as app:
+    for shown, terminal in ((options, "xterm"), ((*options[:-1], "--log-json"), "xterm"), (options[:-1], "dumb")):
+        with OnTerminal(*query(wire, *shown), TERM=terminal) as app:
             assert app.end() == 0
         assert " of 10 images" not in app.screen
         assert "\x1b" not in app.screen
