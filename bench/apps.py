@@ -24,12 +24,14 @@ class App:
     """One running app, `python -m <module> <options>`; leaving the context stops it as an operator would.
 
     The cluster goes by its environment: a password on a command line would be everybody's to read.
-    `stderr` is as for subprocess.
+    `stderr` is as for subprocess, `variables` are added to the environment.
     """
 
-    def __init__(self, cluster: Cluster, module: str, *options: str, stderr: int | None = None) -> None:
+    def __init__(
+        self, cluster: Cluster, module: str, *options: str, stderr: int | None = None, **variables: str
+    ) -> None:
         self.module = module
-        environment = {**without_cluster(os.environ), **cluster.environment()}
+        environment = {**without_cluster(os.environ), **cluster.environment(), **variables}
         self.process = subprocess.Popen(
             [sys.executable, "-m", module, *options], cwd=ROOT, env=environment, stderr=stderr
         )

@@ -25,7 +25,8 @@ FIRST_READ_S, NEXT_READ_S = 10.0, 1.0
 @click.option("--images", type=click.Path(path_type=Path), default=SAMPLES, show_default=True, help="Images to send.")
 @click.option("--count", type=click.IntRange(min=1), default=200, show_default=True, help="How many to send.")
 @click.option("--interval", type=cli.Finite(min=0), default=0.05, show_default=True, help="Seconds between two.")
-def main(model: Path, images: Path, count: int, interval: float) -> None:
+@click.option("--draw", is_flag=True, help="Draw each image beside its prediction.")
+def main(model: Path, images: Path, count: int, interval: float, draw: bool) -> None:
     """Start a local Kafka and the three apps, each a process of its own, and print what they predict.
 
     Fails when a request was lost.
@@ -33,10 +34,11 @@ def main(model: Path, images: Path, count: int, interval: float) -> None:
     unwind_on_sigterm()
     load_images(images)
     load_model(model)
+    drawn = ["--images", "--contract", str(model.resolve())] if draw else []
     with broker(None) as cluster:
         with (
             App(cluster, "edge.classifier", "--model", str(model.resolve())),
-            App(cluster, "edge.consumer", "--limit", str(count)) as consumer,
+            App(cluster, "edge.consumer", "--limit", str(count), *drawn) as consumer,
             App(
                 cluster,
                 "edge.query",
@@ -46,6 +48,7 @@ def main(model: Path, images: Path, count: int, interval: float) -> None:
                 str(interval),
                 "--limit",
                 str(count),
+                TERM="dumb",  # its progress bar would run through the consumer's lines
             ) as query,
         ):
             is_sent = query.is_done_within(count * interval + TIMEOUT_S)
