@@ -47,6 +47,13 @@ print(struct.calcsize("P") * 8, name or "musl", version or "0.0")')
 [ "${5%%.*}" -gt 2 ] || [ "${5#*.}" -ge 28 ] || fail "the wheels need glibc 2.28, this system has $5: install a newer one"
 "$python" -c 'import ensurepip, venv' 2>/dev/null ||
     fail "$python cannot make an environment: install its venv (Debian: apt install python3-venv)"
+if [ -n "$2" ]; then
+    real=$("$python" -c 'import os, sys; print(os.path.realpath(sys._base_executable))')
+    case "$real" in
+    /home/* | /root/* | /run/user/*) fail "$python is $real, and units see nothing in anybody's home: install a Python of" \
+        "the system (Debian: apt install python3-venv), or name one with PYTHON=/path/to/python3" ;;
+    esac
+fi
 
 mkdir -p "$1" 2>/dev/null && [ -w "$1" ] || fail "cannot write to $1: run this as root, or name another directory"
 target=$(cd "$1" && pwd)

@@ -7,7 +7,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,26 +14,13 @@ import pytest
 
 from deploy.bundle import _build, _sums
 from localkafka import LocalKafka
+from tests.deploy.device import python_for_units
 from tests.paths import IMAGES
 from tests.system.processes import wait_until
 
-BUNDLE = os.environ.get("BUNDLE", "")
-CLEAN = {"PATH": "/usr/bin:/bin", "PYTHON": sys.executable, "LANG": "C.UTF-8"}
+CLEAN = {"PATH": "/usr/bin:/bin", "PYTHON": python_for_units(), "LANG": "C.UTF-8"}
 
-pytestmark = [
-    pytest.mark.kafka,
-    pytest.mark.skipif(
-        not BUNDLE, reason="BUNDLE names no archive: `make test-bundle` makes one, and takes the network"
-    ),
-]
-
-
-@pytest.fixture(scope="module")
-def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The archive, unpacked."""
-    shutil.unpack_archive(BUNDLE, folder := tmp_path_factory.mktemp("unpacked"), filter="data")
-    (bundle,) = folder.iterdir()
-    return bundle
+pytestmark = [pytest.mark.kafka, pytest.mark.usefixtures("unpacked")]
 
 
 @pytest.fixture(scope="module")
