@@ -148,7 +148,7 @@ def test_stats_are_said_at_the_end_on_stderr(consumer: Consumer, client: MemoryC
     result = consumer("--stats", "--json")
     assert len(result.stdout.splitlines()) == 3
     line, summary = result.stderr.splitlines()
-    assert ", p50 50" in line
+    assert float(line.split("p50 ")[1].split()[0]) >= 5_000
     assert line.endswith(" ms, late 3, Bag 100%")
     assert summary == "3 predictions read"
     client.committed.clear()
