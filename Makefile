@@ -138,7 +138,7 @@ bundle: .venv-edge/ready ## Pack wheels, model and units for a device into dist/
 	$(EDGE) -m deploy.bundle --arch "$(ARCH)" --model "$(MODEL)" $(PYTHONS:%=--python %)
 
 .PHONY: test-bundle
-test-bundle: .venv-edge/ready ## Install a bundle where there is no network, and let it serve
+test-bundle: .venv-edge/ready ## Install a bundle where there is no network, let it serve, run its units on a real systemd
 	python=$$($(EDGE) -c 'import sys; print("%d.%d" % sys.version_info[:2])') \
 	&& bundle=$$($(EDGE) -m deploy.bundle --arch "$$(uname -m)" --python "$$python" --output dist/test) \
 	&& if [ "$$(id -u)" = 0 ]; then own=; else own=--map-root-user; fi \
