@@ -152,7 +152,7 @@ arm64: .venv-edge/ready ## The edge on a Raspberry Pi's processors, emulated; th
 
 .PHONY: clean
 clean: ## Remove the environments and what the demo made; runs/ stays
-	rm -rf .venv-edge .venv-train .venv-notebook model.onnx model.parity.json latency.json
+	rm -rf .venv-edge .venv-train .venv-notebook build/arm64 model.onnx model.parity.json latency.json
 
 .venv-edge/ready: locks/dev.txt
 .venv-train/ready: locks/train.txt

@@ -13,12 +13,14 @@ from tests.arm64.fixtures import DIRECTORY, SERVERS
 from tests.arm64.processes import AT_A_TIME, started
 from tests.paths import ROOT
 
-TIMEOUT_S = 840
+TIMEOUT_S = 2400
 LEFT_OUT: Mapping[str, str] = {
-    "tests/edge/test_clients.py::"
-    "test_two_members_share_the_partitions_and_one_that_leaves_hands_its_own_over": "its turns of 0.1 s are too short",
+    "tests/edge/test_imports.py": "it starts an interpreter for each module, and asks nothing of the processor",
+    "tests/edge/test_probe.py": "its limits of 0.2 s are for a processor, not for its emulation",
+    "tests/edge/test_clients.py::test_two_members_share": "its turns of 0.1 s are too short, as well",
+    "tests/edge/test_metrics.py::test_what_a_loop_did": "QEMU shows no resident memory in /proc/self/stat",
 }
-"""Test → why it says nothing under emulation."""
+"""Beginnings of the tests' names → why they say nothing under emulation."""
 
 
 @dataclass(frozen=True)
