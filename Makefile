@@ -54,6 +54,10 @@ test-notebook: .venv-notebook/ready ## Execute the notebook, in an environment o
 test-docs: .venv-edge/ready .venv-train/ready ## Type the commands of all pages into fresh checkouts; needs Go for one page
 	TRAIN="$(abspath $(TRAIN))" $(EDGE) -m pytest -v -n 2 --durations 0 --require-kafka 10 tests/docs
 
+.PHONY: test-all
+test-all: .venv-edge/ready .venv-train/ready ## All tests there are, for two hours; the verdicts go into docs/testing.md
+	TRAIN="$(abspath $(TRAIN))" $(EDGE) -m tests.all
+
 .PHONY: lint
 lint: .venv-edge/ready ## ruff, mypy --strict, and no secret in the tree
 	$(EDGE) -m ruff check
