@@ -33,13 +33,6 @@ def images(path: Path, times: int) -> None:
 
 
 @main.command()
-@click.argument("path", type=click.Path(path_type=Path))
-def labels(path: Path) -> None:
-    """The names of the classes."""
-    path.write_text("\n".join(load_images(IMAGES).label_names or ()) + "\n")
-
-
-@main.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 def camera(folder: Path) -> None:
     """A folder of pictures."""
@@ -62,17 +55,6 @@ def wrong_requests(count: int, servers: str) -> None:
         for _ in range(count // 2):
             pubsub.write("prediction_request", b"<svg/>", headers=(("content-type", b"image/svg+xml"),))
             pubsub.write("prediction_request", array.getvalue(), headers=(("content-type", b"application/x-npy"),))
-
-
-@main.command()
-@click.argument("folder", type=click.Path(path_type=Path))
-def saved_model(folder: Path) -> None:
-    """Somebody's SavedModel that takes pixels from 0 to 1."""
-    from tensorflow import keras  # noqa: PLC0415
-
-    image = keras.Input((28, 28, 1), name="image")
-    probabilities = keras.layers.Dense(10, "softmax", name="probabilities")(keras.layers.Flatten()(image))
-    keras.Model(image, probabilities).export(folder, verbose=False)
 
 
 @main.command(context_settings={"ignore_unknown_options": True})
