@@ -31,9 +31,11 @@ class Tail:
     def read(self, timeout_s: float) -> list[Record]:
         """What has come, in order within each partition; raises EdgeError when reading cannot go on."""
         records = self._source.read(READ_LIMIT, timeout_s)
-        if not records:
-            return []
         lag = self._source.lag
+        if not records:
+            # Of partitions with nothing to read, all that comes is new.
+            self._began = {partition: 0 for partition, behind in lag.items() if behind == 0} | self._began
+            return []
         ordered = sorted(records, key=lambda record: record.partition)
         return [
             record
@@ -48,7 +50,7 @@ class Tail:
         # A log that is shorter than it was has been cut off, or is another one.
         if start is None or start > end:
             start = max(0, end - self._last)
-            self._began[partition] = end
+            self._began.setdefault(partition, end)
         elif end - start > MAX_BEHIND:
             self.skipped += end - self._last - start
             start = end - self._last

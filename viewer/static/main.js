@@ -136,6 +136,7 @@ $("dead").append(make("tr", "nothing", Object.assign(make("td", "", "None so far
 setInterval(() => {
   if (document.hidden) return;
   for (const wall of [live, wrong, unsure]) wall.render();
+  setText($("held"), live.isHeld && !isPaused ? "held while you point at it" : "");
   if (isPaused) showPause();
   if (filter.isOn) showMatching();
 }, FRAME_MS);

@@ -1,12 +1,13 @@
 // Predictions as tiles, the newest first, in as many rows as there is room for.
 
 import { make, setText } from "./dom.js";
-import { ms, percent } from "./format.js";
+import { ms, roughly } from "./format.js";
 import { paint } from "./picture.js";
 
 const SIDE = 56;
 
 const MAX_KEPT = 120;
+const CAN_HOVER = matchMedia("(hover: hover)"); // where fingers point, the last tile touched counts as hovered over
 
 /** A list of tiles, each made once and used again; `onOpen(prediction)` is called when one is chosen. */
 export class Wall {
@@ -27,7 +28,7 @@ export class Wall {
 
   /** Tiles stand still while somebody points at one, or has moved the focus to one. */
   get isHeld() {
-    return this.list.matches(":hover, :focus-within");
+    return (CAN_HOVER.matches && this.list.matches(":hover")) || this.list.querySelector(":focus-visible") !== null;
   }
 
   get capacity() {
@@ -122,7 +123,7 @@ function fill(item, prediction) {
   const [took, device] = meta.children;
   paint(canvas, prediction.image, SIDE);
   setText(label, prediction.label);
-  setText(verdict, `${percent(prediction.confidence)} ${verdictOf(prediction)}`);
+  setText(verdict, `${roughly(prediction.confidence)} ${verdictOf(prediction)}`);
   setText(took, `${ms(prediction.total_ms)} ms`);
   setText(device, prediction.device && ` · ${prediction.device}`);
   button.classList.toggle("is-wrong", prediction.right === false);
