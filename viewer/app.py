@@ -32,6 +32,9 @@ MAX_PAGES = 32
 SENT_PER_S = 10.0
 """Requests that all pages together may send."""
 
+BODY_S = 10.0
+"""How long a picture may be on its way."""
+
 _FRAME_S = 0.1
 _ID = re.compile(r"[0-9a-f]{32}")
 
@@ -126,10 +129,13 @@ async def _body(request: Request, size: int) -> bytes:
     """The body; raises HTTPException when it has another size, as soon as that is known."""
     data = bytearray()
     try:
-        async for chunk in request.stream():
-            data += chunk
-            if len(data) > size:
-                break
+        with anyio.fail_after(BODY_S):
+            async for chunk in request.stream():
+                data += chunk
+                if len(data) > size:
+                    break
+    except TimeoutError:
+        raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, f"the image took longer than {BODY_S:.0f} s") from None
     except ClientDisconnect:
         raise HTTPException(HTTPStatus.BAD_REQUEST, "the connection was closed") from None
     if len(data) != size:

@@ -28,8 +28,8 @@ class Board:
         self._lock = threading.Lock()
 
     def put(self, name: str, document: dict[str, Any]) -> None:
-        """Add an event; its document becomes one line of JSON."""
-        data = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        """Add an event; its document becomes one line of JSON in ASCII."""
+        data = json.dumps(document, allow_nan=False, separators=(",", ":"))
         with self._lock:
             self._last += 1
             self._events.append(Event(self._last, name, data))

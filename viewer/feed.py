@@ -23,7 +23,7 @@ LAST_REQUESTS, LAST_PREDICTIONS, LAST_DEAD_LETTERS = 500, 24, 8
 PINNED_PER_S, DEAD_LETTERS_PER_S = 5.0, 5.0
 MAX_TEXT = 200
 """Characters of a label, key or reason that are shown."""
-_READ_S, _BEAT_S, _JOIN_S = 0.5, 1.0, 0.1
+_READ_S, _BEAT_S, _JOIN_S, _WATCH_S = 0.5, 1.0, 0.1, 2.0
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,14 @@ class Feed:
             lambda: self._follow(topics.predictions, LAST_PREDICTIONS, self._on_prediction),
             lambda: self._follow(topics.dead_letters, LAST_DEAD_LETTERS, self._on_dead_letter),
             self._beat,
-            self._watch,
         )
         self._threads = [threading.Thread(target=self._guarded, args=[work], daemon=True) for work in works]
+        # Nobody waits for this one: it may be waiting for a broker that does not answer.
+        self._watcher = threading.Thread(target=self._guarded, args=[self._watch], daemon=True)
 
     def start(self) -> None:
         """Begin to read."""
-        for thread in self._threads:
+        for thread in (*self._threads, self._watcher):
             thread.start()
 
     def join(self) -> None:
@@ -184,7 +185,7 @@ class Feed:
 
     def _watch(self) -> None:
         """Ask now and then whether Kafka can be used."""
-        while not self._stop.wait(_BEAT_S):
+        while not self._stop.wait(_WATCH_S):
             fault = self._client.find_fault()
             self._fault = None if fault is None else fault.message
 

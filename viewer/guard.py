@@ -93,10 +93,10 @@ class Guard:
 
     def _is_own(self, host: str) -> bool:
         """Whether nobody but this machine's owner can have led this name, or address, here."""
-        name = urlsplit(f"//{host}").hostname or ""
-        if name in self._names or name == "localhost":
-            return True
         try:
+            name = urlsplit(f"//{host}").hostname or ""
+            if name in self._names or name == "localhost":
+                return True
             address = ipaddress.ip_address(name)
         except ValueError:
             return False

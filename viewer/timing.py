@@ -8,6 +8,9 @@ from viewer.joined import Answer
 STAGES = ("to_classifier", "queue", "infer", "send", "to_viewer")
 """created → received, → taken into a batch, → predicted, → sent, → read here."""
 
+MAX_MS = 1e9
+"""Whatever a header or a prediction claims, no stage counts as longer."""
+
 _NS_DIGITS = 19
 
 
@@ -29,7 +32,7 @@ class Timing:
 def timing(answer: Answer) -> Timing:
     """The stages of one answer."""
     created, received, sent = (_ns(header(answer.record, name)) for name in (CREATED_NS, RECEIVED_NS, SENT_NS))
-    queue, infer = answer.prediction.queue_ms, answer.prediction.infer_ms
+    queue, infer = _bounded(answer.prediction.queue_ms), _bounded(answer.prediction.infer_ms)
     inside = _between(received, sent)
     return Timing(
         to_classifier=_between(created, received),
@@ -47,4 +50,8 @@ def _ns(text: str | None) -> int | None:
 
 
 def _between(start: int | None, end: int | None) -> float | None:
-    return None if start is None or end is None else (end - start) / 1e6
+    return None if start is None or end is None else _bounded((end - start) / 1e6)
+
+
+def _bounded(took_ms: float) -> float:
+    return min(MAX_MS, max(-MAX_MS, took_ms))

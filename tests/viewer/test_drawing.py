@@ -54,8 +54,8 @@ def test_a_picture_file_is_resized_to_the_models_input(page: Browser, tmp_path: 
     page.driver.find_element("css selector", "#upload").send_keys(str(path))
     page.wait(lambda: "photo.png is in the drawing area" in page.text("#announce"), "the picture")
     row = page.run("return [...document.getElementById('paper').getContext('2d').getImageData(0, 14, 28, 1).data]")[::4]
-    assert row[:13] == [200] * 13
-    assert row[-13:] == [40] * 13
+    assert all(abs(shade - 200) <= 2 for shade in row[:11])
+    assert all(abs(shade - 40) <= 2 for shade in row[-11:])
     page.click("#send")
     page.wait(lambda: page.count("#mine .is-answered") == 1, "the answer")
     path.write_bytes(b"no picture")

@@ -6,8 +6,9 @@ import time
 import uuid
 from collections.abc import Iterator
 
-import kafka as kafka_python
 import pytest
+from confluent_kafka import ConsumerGroupState, ConsumerGroupTopicPartitions
+from confluent_kafka.admin import AdminClient
 
 from edge.codec import CREATED_NS, REQUEST_ID, header
 from localkafka import LocalKafka
@@ -15,6 +16,7 @@ from tests.recorder import read_all
 from tests.system.processes import Process, run, wait_until
 from tests.system.wire import Wire, wire_on
 from tests.viewer.pages import HOST, Viewer
+from viewer.tail import GROUP_PREFIX
 
 pytestmark = pytest.mark.kafka
 
@@ -87,6 +89,8 @@ def test_nothing_but_the_pages_own_files_is_served(viewer: Viewer, path: str) ->
         ("10.1.2.3", 421),
         ("localhost@evil.example", 421),
         ("", 421),
+        ("[", 421),
+        ("[::1", 421),
     ],
 )
 def test_only_names_of_this_machine_are_answered(viewer: Viewer, host: str, status: int) -> None:
@@ -211,20 +215,33 @@ def test_open_pages_do_not_keep_it_from_ending(wire: Wire, number: signal.Signal
         assert "Traceback" not in viewer.log
 
 
-def test_it_leaves_no_offset_and_no_group_behind_and_disturbs_nobodys(wire: Wire) -> None:
+def test_it_commits_nothing_leaves_its_groups_and_disturbs_no_other(wire: Wire) -> None:
     wire.create()
     with Process("edge.classifier", *wire.classifier) as classifier:
         wait_until(lambda: "partitions assigned" in classifier.log, "the classifier's partition")
+        before = own_groups(wire)
         with Viewer(wire) as viewer:
             assert viewer.send(new_id())[0] == 202
             wait_until(lambda: len(wire.answers()) == 1, "the answer")
+            groups = set(own_groups(wire)) - set(before)
+            assert len(groups) == 3
+            assert all(committed(wire, group) == [] for group in groups)
             assert viewer.terminate() == 0
+        assert not {group for group, state in own_groups(wire).items() if state == ConsumerGroupState.STABLE} & groups
         assert classifier.log.count("partitions assigned") == 1
-    admin = kafka_python.KafkaAdminClient(bootstrap_servers=wire.servers)
-    groups = [str(group) for group in admin.list_groups()]
-    own = [group for group in groups if "edge.viewer-" in group and "Stable" in group]
-    assert own == []
-    admin.close()
+
+
+def own_groups(wire: Wire) -> dict[str, object]:
+    """The viewers' groups on this broker, and their states."""
+    found = AdminClient({"bootstrap.servers": wire.servers}).list_consumer_groups().result(20)
+    return {group.group_id: group.state for group in found.valid if group.group_id.startswith(GROUP_PREFIX)}
+
+
+def committed(wire: Wire, group: str) -> list[object]:
+    """What a group has committed."""
+    admin = AdminClient({"bootstrap.servers": wire.servers})
+    asked = [ConsumerGroupTopicPartitions(group)]
+    return list(admin.list_consumer_group_offsets(asked)[group].result(20).topic_partitions)
 
 
 def test_a_port_in_use_ends_with_78_and_one_sentence(wire: Wire) -> None:

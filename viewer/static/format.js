@@ -19,6 +19,9 @@ export const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)} 
 /** Without decimals, and without calling sure what is not. */
 export const roughly = (share) => (share < 1 && share >= 0.995 ? ">99 %" : percent(share, 0));
 
-export const time = (milliseconds) => clock.format(new Date(milliseconds));
+export function time(milliseconds) {
+  const moment = new Date(milliseconds);
+  return Number.isNaN(moment.getTime()) ? "–" : clock.format(moment);
+}
 
 export const plural = (number, one, many) => `${count(number)} ${number === 1 ? one : many}`;

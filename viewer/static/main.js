@@ -6,7 +6,7 @@ import { $, make, setText } from "./dom.js";
 import { Easel } from "./easel.js";
 import { Figures } from "./figures.js";
 import { Filter } from "./filter.js";
-import { count, percent, plural, time } from "./format.js";
+import { count, percent, time } from "./format.js";
 import { Mine } from "./mine.js";
 import { Stream } from "./stream.js";
 import { Wall } from "./wall.js";
@@ -121,13 +121,16 @@ function showMatching() {
 function setPaused(paused) {
   isPaused = paused;
   missed = 0;
-  $("pause").setAttribute("aria-pressed", String(paused));
+  $("pause").classList.toggle("main", paused);
+  setText($("pause"), paused ? "Go on" : "Pause");
   showNotice();
-  showPause();
+  showHeld();
 }
 
-function showPause() {
-  setText($("pause"), isPaused ? `Go on (${plural(missed, "missed", "missed")})` : "Pause");
+/** Why the tiles stand still, if they do. */
+function showHeld() {
+  const why = live.isHeld ? "held while you point at it" : "";
+  setText($("held"), isPaused ? `paused, ${count(missed)} not shown` : why);
 }
 
 $("pause").addEventListener("click", () => setPaused(!isPaused));
@@ -135,9 +138,8 @@ $("dead").append(make("tr", "nothing", Object.assign(make("td", "", "None so far
 
 setInterval(() => {
   if (document.hidden) return;
-  for (const wall of [live, wrong, unsure]) wall.render();
-  setText($("held"), live.isHeld && !isPaused ? "held while you point at it" : "");
-  if (isPaused) showPause();
+  if (!isPaused) for (const wall of [live, wrong, unsure]) wall.render();
+  showHeld();
   if (filter.isOn) showMatching();
 }, FRAME_MS);
 
