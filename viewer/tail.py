@@ -46,18 +46,25 @@ class Tail:
     def _newest(self, partition: Partition, records: list[Record], lag: int) -> list[Record]:
         position = records[-1].offset + 1
         end = position + lag
-        start = self._next.get(partition)
-        # A log that is shorter than it was has been cut off, or is another one.
-        if start is None or start > end:
-            start = max(0, end - self._last)
-            self._began.setdefault(partition, end)
-        elif end - start > MAX_BEHIND:
+        start = self._start(partition, records[0].offset, end)
+        if end - start > MAX_BEHIND:
             self.skipped += end - self._last - start
             start = end - self._last
         self._next[partition] = max(start, position)
         if position < start:
             self._source.rewind({partition: start})
         return [record for record in records if record.offset >= start]
+
+    def _start(self, partition: Partition, first: int, end: int) -> int:
+        """The next offset to read of a partition of which records from `first` on were read."""
+        known = self._next.get(partition)
+        # A log that is shorter than it was has been cut off, or is another one.
+        if known is not None and known <= end:
+            return known
+        if known is None and partition in self._began:
+            return first
+        self._began.setdefault(partition, end)
+        return max(0, end - self._last)
 
     def is_old(self, record: Record) -> bool:
         """Whether a record was there before this reader was."""

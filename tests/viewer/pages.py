@@ -12,6 +12,7 @@ from tests.system.processes import Process, wait_until
 from tests.system.wire import Wire
 
 HOST = "127.0.0.1"
+ASSIGNED = re.compile(r"partitions assigned: (?!none)")
 READY = re.compile(r"viewer ready on (http://\S+?):(\d+)/(?:\?token=(\S+))?$")
 
 
@@ -30,7 +31,7 @@ class Viewer(Process):
         ready = READY.match(self.lines[0]) if self.lines else None
         assert ready is not None, self.log
         self.port, self.token = int(ready[2]), ready[3]
-        wait_until(lambda: self.log.count("partitions assigned") >= 3, "the viewer's partitions")
+        wait_until(lambda: len(ASSIGNED.findall(self.log)) >= 3, "the viewer's partitions")
         return self
 
     @property
