@@ -4,7 +4,7 @@ import { make, setText } from "./dom.js";
 import { ms, roughly } from "./format.js";
 import { paint } from "./picture.js";
 
-const SIDE = 56;
+const SIDE = 64;
 
 const MAX_KEPT = 120;
 const CAN_HOVER = matchMedia("(hover: hover)"); // where fingers point, the last tile touched counts as hovered over
