@@ -7,6 +7,7 @@ SHELL := /bin/bash
 EDGE := .venv-edge/bin/python
 TRAIN := .venv-train/bin/python
 NOTEBOOK := .venv-notebook/bin/python
+VIEWER := .venv-viewer/bin/python
 EPOCHS ?= 5
 export PYTHONUNBUFFERED := 1
 
@@ -14,6 +15,7 @@ export PYTHONUNBUFFERED := 1
 DISK_edge := 1200
 DISK_train := 6000
 DISK_notebook := 6000
+DISK_viewer := 1300
 
 .PHONY: help
 help: ## List these commands, in the order in which one comes to need them
@@ -28,6 +30,20 @@ demo: .venv-edge/ready .venv-train/ready ## Train on Fashion-MNIST, export, and 
 .PHONY: demo-edge
 demo-edge: .venv-edge/ready ## The same with the shipped model, without TensorFlow
 	$(EDGE) -m bench.demo
+
+# Every app waits for the broker, which takes a while when it is started for the first time.
+.PHONY: viewer
+viewer: .venv-viewer/ready ## Start a Kafka, a classifier, somebody who asks, and the page that shows it all
+	trap 'trap - EXIT; kill $$(jobs -p) 2>/dev/null; wait' EXIT; \
+	export EDGE_BROKER_WAIT=300; \
+	$(VIEWER) -m localkafka & \
+	$(VIEWER) -m edge.classifier --model $(MODEL) & \
+	$(VIEWER) -m edge.query --interval 0.5 --device camera-1 >/dev/null & \
+	$(VIEWER) -m viewer --model $(MODEL)
+
+.PHONY: test-viewer
+test-viewer: .venv-viewer/ready ## The tests of the page, in a real Chromium
+	$(VIEWER) -m pytest -n 2 --dist loadfile --require-kafka 1 tests/viewer
 
 .PHONY: test
 test: .venv-edge/ready .venv-train/ready ## Check and test everything, over a real Kafka
@@ -126,6 +142,7 @@ locks: .venv-edge/ready ## Resolve the requirements again, with hashes, for all 
 	for target in "edge requirements-edge.txt" "dev requirements-dev.txt" \
 	              "train requirements-train.txt requirements-dev.txt" \
 	              "notebook requirements-notebook.txt" \
+	              "viewer requirements-viewer.txt requirements-dev.txt" \
 	              "peers-quix bench/peers/requirements/quix.txt" \
 	              "peers-faststream bench/peers/requirements/faststream.txt" \
 	              "peers-mlserver bench/peers/requirements/mlserver.txt" \
@@ -160,11 +177,12 @@ arm64: .venv-edge/ready ## The edge on a Raspberry Pi's processors, emulated; th
 
 .PHONY: clean
 clean: ## Remove the environments and what the demo made; runs/ stays
-	rm -rf .venv-edge .venv-train .venv-notebook build/arm64 model.onnx model.parity.json latency.json
+	rm -rf .venv-edge .venv-train .venv-notebook .venv-viewer build/arm64 model.onnx model.parity.json latency.json
 
 .venv-edge/ready: locks/dev.txt
 .venv-train/ready: locks/train.txt
 .venv-notebook/ready: locks/notebook.txt
+.venv-viewer/ready: locks/viewer.txt
 
 # One environment: a supported Python, room on the disk, packages as locked.
 .venv-%/ready:
