@@ -14,7 +14,7 @@ from tests.system.processes import DEADLINE_S
 
 # The first terminal that the leader of a new session opens becomes its own: Ctrl-C goes that way.
 _ON_IT = 'exec "$@" <>"$0" >&0 2>&0'
-_ENDED = "\r\n[ended]\r\n"
+_ENDED = b"[ended]"
 
 
 class OnTerminal:
@@ -50,7 +50,7 @@ class OnTerminal:
         self.process.kill()
         self.process.wait()
         # What ends the reading: a terminal does not, as long as somebody has it open.
-        os.write(self._slave, _ENDED.encode())
+        os.write(self._slave, _ENDED)
         self._reader.join()
         os.close(self._slave)
         os.close(self._master)
@@ -70,6 +70,6 @@ class OnTerminal:
         return termios.tcgetattr(self._slave) == self.modes
 
     def _collect(self) -> None:
-        while _ENDED.encode().strip() not in self._screen:
+        while not self._screen.endswith(_ENDED):
             self._screen += os.read(self._master, 65536)
-        del self._screen[self._screen.rindex(_ENDED.encode().strip()) :]
+        del self._screen[-len(_ENDED) :]
