@@ -67,12 +67,12 @@ test-notebook: .venv-notebook/ready ## Execute the notebook, in an environment o
 	$(NOTEBOOK) -m pytest --require-kafka 1 tests/examples/test_notebook.py
 
 .PHONY: test-docs
-test-docs: .venv-edge/ready .venv-train/ready ## Type the commands of all pages into fresh checkouts; needs Go for one page
-	TRAIN="$(abspath $(TRAIN))" $(EDGE) -m pytest -v -n 2 --durations 0 --require-kafka 10 tests/docs
+test-docs: .venv-edge/ready .venv-train/ready .venv-viewer/ready ## Type the commands of all pages into fresh checkouts; needs Go for one page
+	TRAIN="$(abspath $(TRAIN))" VIEWER="$(abspath $(VIEWER))" $(EDGE) -m pytest -v -n 2 --durations 0 --require-kafka 10 tests/docs
 
 .PHONY: test-all
 test-all: .venv-edge/ready .venv-train/ready ## All tests there are, for two hours; the verdicts go into docs/testing.md
-	TRAIN="$(abspath $(TRAIN))" $(EDGE) -m tests.all
+	TRAIN="$(abspath $(TRAIN))" VIEWER="$(abspath $(VIEWER))" $(EDGE) -m tests.all
 
 .PHONY: lint
 lint: .venv-edge/ready ## ruff, mypy --strict, and no secret in the tree

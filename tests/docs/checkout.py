@@ -11,15 +11,18 @@ PIP = '#!/bin/sh\nexec "$(dirname "$0")/python" -m pip "$@"\n'
 
 
 def clone(folder: Path) -> Path:
-    """The commit that is checked out, in a folder of its own, with the environments `make` would install.
+    """The commit that is checked out, in a folder of its own, with those environments that `make` has made here.
 
-    `TRAIN` is the Python of training, where it is not the one that `make` makes here.
+    `TRAIN` and `VIEWER` are their Pythons, where they are elsewhere.
 
     Raises: subprocess.CalledProcessError outside of git.
     """
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)  # noqa: S607
     _environment(Path(sys.executable), folder / ".venv-edge")
-    _environment(Path(os.environ.get("TRAIN", ROOT / ".venv-train" / "bin" / "python")), folder / ".venv-train")
+    for name in ("train", "viewer"):
+        python = Path(os.environ.get(name.upper(), ROOT / f".venv-{name}" / "bin" / "python"))
+        if python.exists():
+            _environment(python, folder / f".venv-{name}")
     return folder
 
 

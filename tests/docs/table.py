@@ -14,7 +14,7 @@ ALL = "*"
 README, CONFIGURATION, DOCTOR = "README.md", "docs/configuration.md", "docs/doctor.md"
 EVALUATION, INSTALL, PERFORMANCE = "docs/evaluation.md", "docs/install.md", "docs/performance.md"
 SWAP, TRAIN, PI = "docs/models-on-the-device.md", "docs/training.md", "docs/raspberry-pi.md"
-FIRST, GO = "docs/first-steps.md", "examples/go/README.md"
+FIRST, GO, VIEWER = "docs/first-steps.md", "examples/go/README.md", "docs/viewer.md"
 
 MAKE = "python -m tests.docs.given"
 NEWEST = "$(ls -dt runs/*/ | head -n 1)"
@@ -42,10 +42,11 @@ ENTRIES: Sequence[Entry] = (
     Background(DOCTOR, r"&& exec python -m edge\.classifier", "serving"),
     Background(ALL, r"^python -m edge\.consumer\s*$", "partitions assigned", "%"),
     Background(ALL, r"^python -m edge\.consumer(?!.*--limit)", "partitions assigned"),
-    Background(ALL, r"^python -m edge\.query --images", "watching"),
+    Background(ALL, r"^python -m edge\.query --images (?!.*--limit)", "watching"),
     Background(ALL, r"^python -m edge\.query (?!.*--limit)", ""),
     Background(ALL, r"^python -m edge\.counter produce\s*$", "wrote 1"),
     Background(ALL, r"^python -m edge\.counter consume\s*$", "partitions assigned", "read 1"),
+    Background(VIEWER, r"-m viewer ", "viewer ready on"),
     Given(README, r"pi-7 --delivery", "stop $kept  # the other of two ways, not one more process of that name"),
     Given(FIRST, r"--limit 500 &", "stop $broker  # as the page says, the classifier"),
     Given(FIRST, r"edge\.deadletter list", "eventually python -m edge.deadletter list"),
@@ -68,6 +69,7 @@ ENTRIES: Sequence[Entry] = (
     Replaced(ALL, r"-m localkafka", "-m localkafka --port {port}", "9092 may be in use"),
     Replaced(ALL, r"\b(localhost|kafka\.local|broker):9092", "localhost:{port}", "the broker of this page"),
     Replaced(ALL, r"\b9464\b", "{metrics}", "9464 may be in use"),
+    Replaced(VIEWER, r"-m viewer", r"\g<0> --port {metrics}", "8765 may be in use"),
     Replaced(SWAP, r"/srv/", "srv/", "not into the system's folders"),
     Replaced(CONFIGURATION, r"/etc/onnx-kafka-edge/", "deploy/", "not installed on this machine"),
     Replaced(CONFIGURATION, r"/opt/onnx-kafka-edge/current/venv/bin/", "", "not installed on this machine"),
@@ -77,11 +79,14 @@ ENTRIES: Sequence[Entry] = (
     NotRun(README, r"-m bench\.peers", "20 minutes, and environments of other projects: `make bench`"),
     Replaced(README, r"--epochs 30", "--epochs 1", "a minute, on all images, instead of ten"),
     Replaced(ALL, r"(-m training)(?! --data| --resume| --dont| --list| --comp)", rf"\1 {SMALL}", "hours"),
+    Replaced(TRAIN, r"--recipe resnet20-gpu", r"\g<0> --set warmup_epochs=0", "more than the one epoch of here"),
     Replaced(ALL, r"-m bench\.latency", r"\g<0> --duration 3 --warm-up 1 --rounds 1", "minutes"),
     Replaced(ALL, r"-m bench\.throughput", r"\g<0> --requests 2000 --rounds 1", "minutes"),
     Replaced(ALL, r"-m bench\.startup", r"\g<0> --rounds 1 --idle 1", "minutes"),
     Replaced(PERFORMANCE, r"make bench", "make report", "an hour; this is its last step"),
     Replaced("docs/query.md", r"-m tests\.faults\.spool", r"\g<0> --images 300 --kills 2 --outages 1", "minutes"),
+    NotRun(VIEWER, r"^make test|tests\.viewer", "the part `viewer` of `make test-all`, in a real Chromium"),
+    NotRun(VIEWER, r"^make viewer", "it takes the ports 9092 and 8765; what it starts is started by other commands"),
     # Placeholders, and tools by another name.
     Replaced(CONFIGURATION, r"edge-query -v", "edge-query -v --interval 0", "45 s"),
     Replaced(CONFIGURATION, r"grep b2\w+", 'grep $(grep -om1 \'"id": "[0-9a-f]*\' log.json | cut -c8-)', "an id"),
