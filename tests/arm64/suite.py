@@ -78,8 +78,8 @@ def _outcome(process: subprocess.Popen[bytes], report: Path) -> Outcome:
         process.kill()
         process.wait()
     outcome = _read(report) if report.exists() else Outcome(0, 0, ())
-    if process.returncode != 0 and not outcome.failed:
-        outcome = replace(outcome, failed=(f"pytest itself, with exit code {process.returncode}",))
+    if process.returncode != (1 if outcome.failed else 0):
+        outcome = replace(outcome, failed=(*outcome.failed, f"pytest itself, with exit code {process.returncode}"))
     if outcome.failed:
         click.echo(_log(report).read_text(errors="replace"), err=True)
     return outcome
