@@ -26,6 +26,7 @@ class Finding:
     found: str
     bar: str
     is_good: bool
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{'ok' if self.is_good else 'FAILED'}: {self.what} on {self.processor}: {self.found} (bar: {self.bar})"
@@ -44,7 +45,8 @@ def table(findings: Sequence[Finding], machine: Machine) -> str:
         f"arm64, {there}; compared with {platform.machine()}, Python {platform.python_version()}, onnxruntime "
         f"{version('onnxruntime')}; Apache Kafka {KAFKA_VERSION} outside of the emulation; {os.cpu_count()} cores."
     )
-    return "\n".join([*head, *rows, "", made])
+    notes = [f"- {note}" for one in findings for note in one.notes]
+    return "\n".join([*head, *rows, "", *notes, *([""] if notes else []), made])
 
 
 def write(document: Path, part: str, text: str) -> None:

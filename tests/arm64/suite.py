@@ -17,7 +17,9 @@ TIMEOUT_S = 2400
 LEFT_OUT: Mapping[str, str] = {
     "tests/edge/test_imports.py": "it starts an interpreter for each module, and asks nothing of the processor",
     "tests/edge/test_probe.py": "its limits of 0.2 s are for a processor, not for its emulation",
-    "tests/edge/test_clients.py::test_two_members_share": "its turns of 0.1 s are too short, as well",
+    "tests/edge/test_clients.py::test_two_members_share": "its turns of 0.1 s are too short for a rebalance",
+    "tests/edge/test_clients.py::test_who_owns_nothing": "so are the turns of this one",
+    "tests/edge/test_consumer.py::test_stats_are_said": "its 5 s of latency must not become 5.1",
     "tests/edge/test_metrics.py::test_what_a_loop_did": "QEMU shows no resident memory in /proc/self/stat",
 }
 """Beginnings of the tests' names → why they say nothing under emulation."""
@@ -78,8 +80,8 @@ def _outcome(process: subprocess.Popen[bytes], report: Path) -> Outcome:
         process.kill()
         process.wait()
     outcome = _read(report) if report.exists() else Outcome(0, 0, ())
-    if process.returncode != 0 and not outcome.failed:
-        outcome = replace(outcome, failed=(f"pytest itself, with exit code {process.returncode}",))
+    if process.returncode != (1 if outcome.failed else 0):
+        outcome = replace(outcome, failed=(*outcome.failed, f"pytest itself, with exit code {process.returncode}"))
     if outcome.failed:
         click.echo(_log(report).read_text(errors="replace"), err=True)
     return outcome
