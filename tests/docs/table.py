@@ -40,7 +40,7 @@ ENTRIES: Sequence[Entry] = (
     Background(GO, r"classifier --model \S+\s*$", "serving", until_end_of_page=True),
     Background(ALL, r"^(EDGE_\w+=\S+ )?(python -m edge\.|edge-)classifier (?!-v|--help|.* & )", "serving"),
     Background(DOCTOR, r"&& exec python -m edge\.classifier", "serving"),
-    Background(ALL, r"^python -m edge\.consumer\s*$", "partitions assigned", "%"),
+    Background(ALL, r"^python -m edge\.consumer --stats\s*$", "partitions assigned", "%"),
     Background(ALL, r"^python -m edge\.consumer(?!.*--limit)", "partitions assigned"),
     Background(ALL, r"^python -m edge\.query --images (?!.*--limit)", "watching"),
     Background(ALL, r"^python -m edge\.query (?!.*--limit)", ""),
