@@ -56,9 +56,15 @@ class Browser:
         """Put the mouse where nothing stands still because of it."""
         ActionChains(self.driver).move_to_element(self.driver.find_element("css selector", "h1")).perform()
 
+    def bring(self, selector: str) -> Any:
+        """An element, in the middle of the screen: the mouse cannot go beyond its edges."""
+        element = self.driver.find_element("css selector", selector)
+        self.run("arguments[0].scrollIntoView({block: 'center'})", element)
+        return element
+
     def draw(self) -> None:
         """Two strokes on the drawing area with the mouse."""
-        paper = self.driver.find_element("css selector", "#paper")
+        paper = self.bring("#paper")
         for x in (-30, 20):
             chain = ActionChains(self.driver).move_to_element_with_offset(paper, x, -60)
             chain.click_and_hold().move_by_offset(5, 60).move_by_offset(5, 60).release().perform()

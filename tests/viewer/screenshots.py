@@ -50,7 +50,7 @@ def main(output: Path) -> None:
 
 def trousers(browser: Browser) -> None:
     """Draw them with the mouse."""
-    paper = browser.driver.find_element("css selector", "#paper")
+    paper = browser.bring("#paper")
     scale = browser.run("return document.getElementById('paper').clientWidth") / 28
     for (from_x, from_y), (to_x, to_y) in TROUSERS:
         chain = ActionChains(browser.driver, duration=50)

@@ -124,8 +124,8 @@ def test_the_filter_keeps_what_matches(page: Browser, ask: Ask, samples: Images)
 
 
 def test_while_it_is_paused_nothing_moves(page: Browser, ask: Ask) -> None:
-    ask(0)
-    page.wait(lambda: page.count("#live .tile") > 0, "a tile")
+    ask(0, key="before")
+    page.wait(lambda: "before" in page.text("#live .meta"), "a tile")
     page.click("#pause")
     before = page.text("#live")
     ask(1, key="meanwhile")
