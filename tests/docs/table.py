@@ -36,8 +36,8 @@ kill $answering; wait $answering)"""
 ENTRIES: Sequence[Entry] = (
     # What runs until it is stopped, and shows that it works.
     Background(ALL, r"-m localkafka", "ready on", until_end_of_page=True),
-    Background(FIRST, r"classifier --model \S+\s*$", "serving", until_end_of_page=True),
-    Background(GO, r"classifier --model \S+\s*$", "serving", until_end_of_page=True),
+    Background(FIRST, r"classifier --model \S+\s*$", "partitions assigned", until_end_of_page=True),
+    Background(GO, r"classifier --model \S+\s*$", "partitions assigned", until_end_of_page=True),
     Background(ALL, r"^(EDGE_\w+=\S+ )?(python -m edge\.|edge-)classifier (?!-v|--help|.* & )", "serving"),
     Background(DOCTOR, r"&& exec python -m edge\.classifier", "serving"),
     Background(ALL, r"^python -m edge\.consumer --stats\s*$", "partitions assigned", "%"),
@@ -105,6 +105,7 @@ ENTRIES: Sequence[Entry] = (
     NotRun("docs/operations.md", r"^promtool", "tests/lint/test_alerts.py runs it where it is installed"),
     # An installation by root: into folders of the checkout instead.
     Replaced(INSTALL, r"\bsudo ", "", "not as another user"),
+    Replaced(INSTALL, r"(install\.sh \S+) \S+", r"\1", "without units, which refuse a Python in somebody's home"),
     Replaced(INSTALL, r"/(etc|opt|var)/", r"$root/\1/", "not into the system's folders"),
     Given(INSTALL, r"make bundle", "root=$PWD; mkdir -p etc/systemd/system opt"),
     Replaced(INSTALL, r"make bundle ARCH=aarch64", f"make bundle {HERE}", "a bundle for this machine"),
