@@ -205,12 +205,13 @@ def test_a_model_that_takes_over_is_told_at_once_and_answers_in_flight_are_still
 
 
 def test_drift_is_told_of_a_model_with_a_reference_once_the_window_is_full(served: Served) -> None:
-    metrics = Metrics(16)
-    answer(metrics, served, [0])
+    def told(reference: Reference | None) -> Served:
+        contract = dataclasses.replace(served.model.contract, reference=reference)
+        return Served(Model(served.model._session, contract, served.model.sha256))
+
+    metrics, referred, unreferred = Metrics(16), told(Reference((0.25, 0.75, *[0.0] * 8), 0.8)), told(None)
+    answer(metrics, unreferred, [0])
     assert "edge_drift" not in scraped(metrics).text
-    model, reference = served.model, Reference((0.25, 0.75, *[0.0] * 8), 0.8)
-    contract = dataclasses.replace(model.contract, reference=reference)
-    referred = Served(Model(model._session, contract, model.sha256))
     for _ in range(250):
         answer(metrics, referred, [0, 1, 2])
     found = scraped(metrics)
@@ -222,7 +223,7 @@ def test_drift_is_told_of_a_model_with_a_reference_once_the_window_is_full(serve
     assert found["edge_drift_window"] == 1000
     assert found["edge_drift_class_mix"] == pytest.approx(0.25)
     assert found["edge_drift_confidence"] == pytest.approx(0.5 - 0.8)
-    answer(metrics, served, [0])
+    answer(metrics, unreferred, [0])
     assert "edge_drift" not in scraped(metrics).text
 
 

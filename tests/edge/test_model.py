@@ -112,7 +112,7 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "shape": ({"shape": (28, 27, 1), "golden": ()}, "shape [28, 27, 1]"),
     "rank": ({"shape": (28, 28), "golden": ()}, "shape [28, 28]"),
     "output name": ({"output_name": "y"}, "output is 'y'"),
-    "labels": ({"labels": ("a", "b"), "golden": ()}, "2 labels need"),
+    "labels": ({"labels": ("a", "b"), "golden": (), "reference": None}, "2 labels need"),
     "golden": (
         {"golden": tuple(dataclasses.replace(g, probabilities=g.probabilities[::-1]) for g in OWN.golden)},
         "golden inputs",
