@@ -2,9 +2,11 @@
 
 import base64
 import contextlib
+import io
 from pathlib import Path
 
 import click
+from PIL import Image
 from selenium.webdriver import ActionChains
 
 from edge.images import load_images
@@ -36,7 +38,7 @@ def main(output: Path) -> None:
             browser.prefer(prefers_color_scheme=scheme)
             browser.size(*size)
             browser.driver.get(f"{viewer.origin}/")
-            browser.wait(lambda: browser.count("#unsure .tile") >= 4, "predictions to be unsure of", 120)
+            browser.wait(lambda: browser.count("#unsure .tile") >= 6, "predictions to be unsure of", 120)
             for value in BROKEN:
                 ask(value=value, key="camera-3")
             trousers(browser)
@@ -63,7 +65,8 @@ def shoot(browser: Browser, size: tuple[int, int], path: Path) -> None:
     """What is on the screen, at one and a half times its pixels."""
     browser.size(*size, scale=1.5)
     shot = browser.driver.execute_cdp_cmd("Page.captureScreenshot", {"format": "png", "captureBeyondViewport": False})
-    path.write_bytes(base64.b64decode(shot["data"]))
+    image = Image.open(io.BytesIO(base64.b64decode(shot["data"]))).convert("RGB")
+    image.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
     click.echo(str(path))
 
 

@@ -130,10 +130,10 @@ def test_nothing_that_a_prediction_says_breaks_it(show: Show) -> None:
         value = json.dumps({**HOSTILE, "id": f"{n}\x00\u2028", "label": f"{n}\n\u202e" * 100}).encode()
         times = [(name, b"9" * n) for name in ("created-ns", "received-ns", "sent-ns")]
         show.client.append("answered", value, bytes([255, n]), [*times, ("true-label", b"\xff" * n)])
-    for bad in (None, b"", b"null", b"[" * 100_000, json.dumps({**HOSTILE, "id": "\ud800"}).encode()):
-        show.client.append("answered", bad, None, [("created-ns", None)])
-        show.client.append("asked", bad, None, [("request-id", b""), ("request-id", b"\xff")])
-        show.client.append("dead", bad, b"\x00" * 10_000, [("__connect.errors.exception.message", b"\xff" * 10_000)])
+    for broken in (None, b"", b"null", b"[" * 100_000, json.dumps({**HOSTILE, "id": "\ud800"}).encode()):
+        show.client.append("answered", broken, None, [("created-ns", None)])
+        show.client.append("asked", broken, None, [("request-id", b""), ("request-id", b"\xff")])
+        show.client.append("dead", broken, b"\x00" * 10_000, [("__connect.errors.exception.message", b"\xff" * 10_000)])
     wait_until(lambda: show.figure("total") == 50 and show.figure("dead") == 5, "all of them")
     assert show.figure("unreadable") == 5
     assert all(event.data.isascii() for event in show.board.after(0))

@@ -82,6 +82,19 @@ def test_who_is_far_behind_goes_on_at_the_end(monkeypatch: pytest.MonkeyPatch) -
     assert reader.skipped == 2990
 
 
+def read(reader: Tail, count: int) -> list[Record]:
+    """Read until there are so many records, and no more."""
+    records: list[Record] = []
+
+    def is_complete() -> bool:
+        records.extend(reader.read(0.5))
+        return len(records) >= count
+
+    wait_until(is_complete, f"{count} records")
+    assert len(records) == count
+    return records
+
+
 @pytest.mark.kafka
 @pytest.mark.parametrize("client", CLIENTS)
 def test_over_a_real_kafka_it_reads_the_end_of_each_partition(kafka: LocalKafka, client: str) -> None:
@@ -92,19 +105,11 @@ def test_over_a_real_kafka_it_reads_the_end_of_each_partition(kafka: LocalKafka,
             pubsub.write(topic, str(n).encode(), str(n).encode())
         pubsub.flush()
         reader = Tail(pubsub.client, topic, 5)
-
-        def read_on(records: list[Record]) -> list[Record]:
-            records.extend(reader.read(0.5))
-            return records
-
-        found: list[Record] = []
-        wait_until(lambda: len(read_on(found)) >= 10, "the last ones")
-        assert len(found) == 10
+        found = read(reader, 10)
         assert all(map(reader.is_old, found))
         pubsub.write(topic, b"new")
         pubsub.flush()
-        new: list[Record] = []
-        wait_until(lambda: bool(read_on(new)), "the new one")
+        new = read(reader, 1)
         assert [record.value for record in new] == [b"new"]
         assert not reader.is_old(new[0])
         reader.close()

@@ -16,8 +16,8 @@ export function ms(value) {
 
 export const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)} %`;
 
-/** Without decimals, and without calling sure what is not. */
-export const roughly = (share) => (share < 1 && share >= 0.995 ? ">99 %" : percent(share, 0));
+/** Without decimals, and never more than it is. */
+export const roughly = (share) => `${Math.floor(100 * share)} %`;
 
 export function time(milliseconds) {
   const moment = new Date(milliseconds);
