@@ -23,6 +23,7 @@ from starlette.staticfiles import StaticFiles
 from edge.errors import EdgeError
 from edge.pixels import OCTETS
 from viewer.board import Board, Budget, Event
+from viewer.guard import App, Receive, Scope, Send
 from viewer.mine import Mine
 from viewer.sender import Sender
 
@@ -77,25 +78,30 @@ class Pages:
     async def _page(self, _: Request) -> Response:
         return FileResponse(STATIC / "index.html")
 
-    async def _events(self, request: Request) -> Response:
+    async def _events(self, request: Request) -> App:
         if self._open >= MAX_PAGES:
-            return PlainTextResponse(f"{MAX_PAGES} pages are open already: close one\n", HTTPStatus.SERVICE_UNAVAILABLE)
+            raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, f"{MAX_PAGES} pages are open already: close one")
         epoch, _, number = request.headers.get("last-event-id", "").partition("-")
         is_back = epoch == self._board.epoch and number.isascii() and number.isdecimal() and len(number) < 16
-        return StreamingResponse(self._stream(int(number) if is_back else 0), media_type="text/event-stream")
+        self._open += 1
+        stream = StreamingResponse(self._stream(int(number) if is_back else 0), media_type="text/event-stream")
+
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            try:
+                await stream(scope, receive, send)
+            finally:
+                self._open -= 1
+
+        return answer
 
     async def _stream(self, number: int) -> AsyncIterator[str]:
         """Events after `number`, a frame at a time, until the page is closed or this process ends."""
-        self._open += 1
-        try:
-            yield f"retry: 1000\nevent: hello\ndata: {json.dumps(self._hello)}\n\n"
-            while not self._stop.is_set():
-                if events := self._board.after(number):
-                    number = events[-1].number
-                    yield "".join(map(self._line, events))
-                await anyio.sleep(_FRAME_S)
-        finally:
-            self._open -= 1
+        yield f"retry: 1000\nevent: hello\ndata: {json.dumps(self._hello)}\n\n"
+        while not self._stop.is_set():
+            if events := self._board.after(number):
+                number = events[-1].number
+                yield "".join(map(self._line, events))
+            await anyio.sleep(_FRAME_S)
 
     def _line(self, event: Event) -> str:
         return f"id: {self._board.epoch}-{event.number}\nevent: {event.name}\ndata: {event.data}\n\n"
@@ -139,5 +145,7 @@ async def _body(request: Request, size: int) -> bytes:
     except ClientDisconnect:
         raise HTTPException(HTTPStatus.BAD_REQUEST, "the connection was closed") from None
     if len(data) != size:
-        raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"an image has exactly {size:,} bytes")
+        # Whatever else comes is not waited for.
+        close = {"Connection": "close"}
+        raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"an image has exactly {size:,} bytes", close)
     return bytes(data)

@@ -15,7 +15,7 @@ from viewer.joined import Answer, Join, Rejected
 from viewer.mine import Mine
 from viewer.picture import picture
 from viewer.rates import LastMinute
-from viewer.tail import Tail
+from viewer.tail import Ends, Tail
 from viewer.timing import STAGES, timing
 
 LAST_REQUESTS, LAST_PREDICTIONS, LAST_DEAD_LETTERS = 500, 24, 8
@@ -47,11 +47,19 @@ class Feed:
     """Everything between the topics and the board; `failure` is why it ended, None while it goes on."""
 
     def __init__(
-        self, client: Client, topics: Topics, contract: Contract, choice: Choice, board: Board, stop: threading.Event
+        self,
+        client: Client,
+        ends: Ends,
+        topics: Topics,
+        contract: Contract,
+        choice: Choice,
+        board: Board,
+        stop: threading.Event,
     ) -> None:
         self.mine = Mine()
         self.failure: BaseException | None = None
         self._client = client
+        self._ends = ends
         self._topics = topics
         self._contract = contract
         self._choice = choice
@@ -96,7 +104,7 @@ class Feed:
             self._stop.set()
 
     def _follow(self, topic: str, last: int, handle: Callable[[Record, bool], None]) -> None:
-        tail = Tail(self._client, topic, last)
+        tail = Tail(self._client, self._ends, topic, last)
         self._tails.append(tail)
         try:
             while not self._stop.is_set():

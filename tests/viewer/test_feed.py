@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from edge.errors import NotAuthorisedError
 from edge.memory_client import MemoryClient, MemorySource
 from edge.records import OnRevoked, Record
 from tests.system.processes import wait_until
+from tests.viewer.ends import ends
 from tests.viewer.records import dead_letter, prediction, request
 from viewer.board import Board
 from viewer.feed import PINNED_PER_S, Choice, Feed, Topics
@@ -44,7 +46,9 @@ class Show:
         self.client, self.board, self.stop = PatientClient(), Board(), threading.Event()
         for topic in ("asked", "answered", "dead"):
             self.client.create_topic(topic, 1, {})
-        self.feed = Feed(self.client, TOPICS, contract, Choice(per_second, 0.6), self.board, self.stop)
+        self.feed = Feed(
+            self.client, partial(ends, self.client), TOPICS, contract, Choice(per_second, 0.6), self.board, self.stop
+        )
 
     def put(self, record: Record) -> None:
         self.client.append(record.partition.topic, record.value, record.key, record.headers)
@@ -61,7 +65,7 @@ class Show:
 def show(contract: Contract) -> Iterator[Show]:
     show = Show(contract)
     show.feed.start()
-    wait_until(lambda: len(show.feed._tails) == 3 and all(tail._began for tail in show.feed._tails), "the readers")
+    wait_until(lambda: len(show.feed._tails) == 3, "the readers")
     yield show
     show.stop.set()
     show.feed.join()

@@ -1,14 +1,18 @@
 """The newest records of a topic are read, each once, with no trace left in the cluster."""
 
 import uuid
+from functools import partial
 
 import pytest
 
+from edge.cluster import Cluster
+from edge.kafka_inspect import inspect
 from edge.memory_client import MemoryClient
 from edge.pubsub import CLIENTS, connect
 from edge.records import Record
 from localkafka import LocalKafka
 from tests.system.processes import wait_until
+from tests.viewer.ends import ends
 from viewer import tail
 from viewer.tail import Tail
 
@@ -25,7 +29,7 @@ def offsets(records: list[Record]) -> list[int]:
 def test_it_begins_with_the_last_few_and_tells_them_from_new_ones() -> None:
     client = MemoryClient()
     write(client, 1200)
-    reader = Tail(client, "topic", 10)
+    reader = Tail(client, partial(ends, client), "topic", 10)
     assert reader.read(0.0) == []
     old = reader.read(0.0)
     assert offsets(old) == list(range(1190, 1200))
@@ -40,7 +44,7 @@ def test_it_begins_with_the_last_few_and_tells_them_from_new_ones() -> None:
 def test_of_a_topic_that_was_empty_all_is_new() -> None:
     client = MemoryClient()
     client.create_topic("topic", 1, {})
-    reader = Tail(client, "topic", 10)
+    reader = Tail(client, partial(ends, client), "topic", 10)
     assert reader.read(0.0) == []
     write(client, 300)
     new = reader.read(0.0)
@@ -51,7 +55,7 @@ def test_of_a_topic_that_was_empty_all_is_new() -> None:
 def test_what_comes_again_is_passed_over() -> None:
     client = MemoryClient()
     write(client, 30)
-    reader = Tail(client, "topic", 10)
+    reader = Tail(client, partial(ends, client), "topic", 10)
     reader.read(0.0)
     reader._source.rewind({client.topics["topic"][0].partition: 0})
     write(client, 1)
@@ -61,7 +65,7 @@ def test_what_comes_again_is_passed_over() -> None:
 def test_a_log_that_begins_anew_is_read_anew() -> None:
     client = MemoryClient()
     write(client, 30)
-    reader = Tail(client, "topic", 10)
+    reader = Tail(client, partial(ends, client), "topic", 10)
     reader.read(0.0)
     partition = client.topics["topic"][0].partition
     client.topics["topic"].clear()
@@ -74,7 +78,7 @@ def test_who_is_far_behind_goes_on_at_the_end(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(tail, "MAX_BEHIND", 1000)
     client = MemoryClient()
     write(client, 20)
-    reader = Tail(client, "topic", 10)
+    reader = Tail(client, partial(ends, client), "topic", 10)
     reader.read(0.0)
     write(client, 3000)
     assert reader.read(0.0) == []
@@ -104,7 +108,8 @@ def test_over_a_real_kafka_it_reads_the_end_of_each_partition(kafka: LocalKafka,
         for n in range(2000):
             pubsub.write(topic, str(n).encode(), str(n).encode())
         pubsub.flush()
-        reader = Tail(pubsub.client, topic, 5)
+        with inspect(Cluster(kafka.bootstrap_servers)) as inspector:
+            reader = Tail(pubsub.client, inspector.ends, topic, 5)
         found = read(reader, 10)
         assert all(map(reader.is_old, found))
         pubsub.write(topic, b"new")
