@@ -4,7 +4,6 @@ import re
 import secrets
 import socket
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 
 import click
@@ -12,15 +11,14 @@ import click
 from edge import cli, cluster_options
 from edge.cluster import Cluster
 from edge.codec import REQUEST_TOPIC_CONFIG
-from edge.kafka_inspect import inspect
 from edge.pictures import read_contract
-from edge.records import Partition
 from viewer.app import Pages
 from viewer.board import Board
 from viewer.feed import Choice, Feed, Topics
 from viewer.guard import Guard
 from viewer.sender import Sender
 from viewer.server import Server, is_loopback, listen
+from viewer.tail import ends_of
 from viewer.target import told
 
 MODEL = Path("samples/lenet.onnx")
@@ -109,9 +107,7 @@ def main(
         pubsub.create_topic(topics.predictions, partitions, right="READ")
         pubsub.create_topic(topics.dead_letters, right="READ")
         board = Board()
-        feed = Feed(
-            pubsub.client, partial(_ends, cluster), topics, known, Choice(per_second, unsure_below), board, stop
-        )
+        feed = Feed(pubsub.client, ends_of(cluster), topics, known, Choice(per_second, unsure_below), board, stop)
         sender = Sender(pubsub.client, topics.requests)
         hello, image_bytes = told(known)
         pages = Pages(board, feed.mine, sender, {"model": hello, "unsure_below": unsure_below}, image_bytes, stop)
@@ -127,11 +123,6 @@ def main(
         feed.join()
     if feed.failure is not None:
         raise feed.failure
-
-
-def _ends(cluster: Cluster, topic: str) -> dict[Partition, int]:
-    with inspect(cluster) as inspector:
-        return inspector.ends(topic)
 
 
 def _url(host: str, port: int, token: str | None) -> str:

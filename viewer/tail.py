@@ -4,6 +4,8 @@ import uuid
 from collections.abc import Callable, Mapping
 from itertools import groupby
 
+from edge.cluster import Cluster
+from edge.kafka_inspect import inspect
 from edge.pubsub import READ_LIMIT
 from edge.records import Client, Partition, Record
 
@@ -69,6 +71,16 @@ class Tail:
 
     def _newest(self, end: int) -> int:
         return max(0, end - self._last)
+
+
+def ends_of(cluster: Cluster) -> Ends:
+    """Asks that cluster, on a connection of its own each time."""
+
+    def ends(topic: str) -> Mapping[Partition, int]:
+        with inspect(cluster) as inspector:
+            return inspector.ends(topic)
+
+    return ends
 
 
 def _nothing_to_commit(_: object) -> Mapping[Partition, int]:

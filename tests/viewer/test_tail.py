@@ -6,7 +6,6 @@ from functools import partial
 import pytest
 
 from edge.cluster import Cluster
-from edge.kafka_inspect import inspect
 from edge.memory_client import MemoryClient
 from edge.pubsub import CLIENTS, connect
 from edge.records import Record
@@ -14,7 +13,7 @@ from localkafka import LocalKafka
 from tests.system.processes import wait_until
 from tests.viewer.ends import ends
 from viewer import tail
-from viewer.tail import Tail
+from viewer.tail import Tail, ends_of
 
 
 def write(client: MemoryClient, count: int) -> None:
@@ -108,8 +107,7 @@ def test_over_a_real_kafka_it_reads_the_end_of_each_partition(kafka: LocalKafka,
         for n in range(2000):
             pubsub.write(topic, str(n).encode(), str(n).encode())
         pubsub.flush()
-        with inspect(Cluster(kafka.bootstrap_servers)) as inspector:
-            reader = Tail(pubsub.client, inspector.ends, topic, 5)
+        reader = Tail(pubsub.client, ends_of(Cluster(kafka.bootstrap_servers)), topic, 5)
         found = read(reader, 10)
         assert all(map(reader.is_old, found))
         pubsub.write(topic, b"new")
