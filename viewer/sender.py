@@ -27,12 +27,13 @@ class Sender:
 
         Raises: EdgeError when it was not acknowledged in time; it may have been written nevertheless.
         """
-        request = Sensed(request_id, time.time_ns(), DEVICE.encode(), pixels).encoded()
         outcome: queue.Queue[Exception | None] = queue.Queue()
         with self._lock:
             try:
                 if self._sink is None:
                     self._sink = self._client.open_sink()
+                # Created now: that a connection had to be opened first is no part of a request's latency.
+                request = Sensed(request_id, time.time_ns(), DEVICE.encode(), pixels).encoded()
                 self._sink.write(self._topic, request.value, request.key, request.headers, outcome.put)
                 if (error := outcome.get(timeout=ACKNOWLEDGED_S)) is not None:
                     raise error

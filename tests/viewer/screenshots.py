@@ -66,7 +66,7 @@ def shoot(browser: Browser, size: tuple[int, int], path: Path) -> None:
     browser.size(*size, scale=1.5)
     shot = browser.driver.execute_cdp_cmd("Page.captureScreenshot", {"format": "png", "captureBeyondViewport": False})
     image = Image.open(io.BytesIO(base64.b64decode(shot["data"]))).convert("RGB")
-    image.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+    image.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(path, optimize=True)
     click.echo(str(path))
 
 
