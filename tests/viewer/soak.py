@@ -57,7 +57,10 @@ class Asking(threading.Thread):
             due = int((time.monotonic() - began) * self._rate)
             for n in range(self.sent, due):
                 value = b"broken" if n % 100 == 0 else images[n % len(images)]
-                headers = {"created-ns": str(time.time_ns()), "true-label": samples.true_label(n % len(images)) or ""}
+                headers: dict[str, str | bytes | None] = {
+                    "created-ns": str(time.time_ns()),
+                    "true-label": samples.true_label(n % len(images)) or "",
+                }
                 self._producer.produce(self._topic, value, f"camera-{n % 7}", headers=headers)
             self.sent = max(self.sent, due)
             self._producer.poll(0)
