@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from itertools import groupby
 
 from edge.cluster import Cluster
@@ -77,7 +78,7 @@ def ends_of(cluster: Cluster) -> Ends:
     """Asks that cluster, on a connection of its own each time."""
 
     def ends(topic: str) -> Mapping[Partition, int]:
-        with inspect(cluster) as inspector:
+        with closing(inspect(cluster)) as inspector:
             return inspector.ends(topic)
 
     return ends
