@@ -20,7 +20,7 @@ from viewer.timing import STAGES, timing
 
 LAST_REQUESTS, LAST_PREDICTIONS, LAST_DEAD_LETTERS = 500, 24, 8
 """With so many of each partition a page begins."""
-PINNED_PER_S, DEAD_LETTERS_PER_S = 5.0, 5.0
+PINNED_PER_S, DEAD_LETTERS_PER_S, OLD_PER_S = 5.0, 5.0, 100.0
 MAX_TEXT = 200
 """Characters of a label, key or reason that are shown."""
 _READ_S, _BEAT_S, _JOIN_S, _WATCH_S = 0.5, 1.0, 0.1, 2.0
@@ -69,6 +69,8 @@ class Feed:
         self._join = Join()
         self._minute = LastMinute()
         self._sample = Budget(choice.per_second)
+        # What was there before must not take the place of what comes.
+        self._old = Budget(OLD_PER_S)
         self._pins = Budget(PINNED_PER_S)
         self._letters = Budget(DEAD_LETTERS_PER_S)
         self._tails: list[Tail] = []
@@ -141,7 +143,7 @@ class Feed:
             self._minute.add(time.time(), label, _key(answer.record), model, is_right, times.total_ms, stages)
         now, is_mine = time.monotonic(), prediction.id in self.mine
         is_pinned = is_right is False or prediction.confidence < self._choice.unsure_below
-        is_sampled = self._sample.takes(now)
+        is_sampled = (self._old if answer.seen_ns is None else self._sample).takes(now)
         if not (is_mine or is_sampled or (is_pinned and self._pins.takes(now))):
             return
         self._minute.show(time.time())

@@ -52,7 +52,7 @@ def test_figures_appear(page: Browser, ask: Ask) -> None:
     page.wait(lambda: page.text("#p50") != UNKNOWN, "the latency")
     page.wait(lambda: page.text("#right") != UNKNOWN, "the share of right ones")
     assert page.text("#models").startswith("lenet ")
-    assert page.count("#classes li") > 1
+    page.wait(lambda: page.count("#classes li") > 1, "several classes")
     assert "camera" in page.text("#devices")
     assert page.text("#stages dd") != UNKNOWN
     page.wait(lambda: page.text("#waiting") == "0", "all answers")

@@ -145,7 +145,7 @@ def test_nothing_that_a_prediction_says_breaks_it(show: Show) -> None:
 
 
 def test_what_was_there_before_is_shown_and_not_counted(contract: Contract) -> None:
-    show = Show(contract)
+    show = Show(contract, per_second=1.0)
     for n in range(5):
         show.put(request(n, str(n)))
         show.put(prediction(request(n, str(n)), contract))
