@@ -68,14 +68,14 @@ def test_the_line_is_drawn_again_below_what_is_written_above_it(screen: Screen) 
         with line.above():
             screen.system.stderr.write("a result\n")
             screen.system.stderr.flush()
-        assert f"first{ERASE}a result\r\n{ERASE}first" in screen.text
+        wait_until(drawn(screen, f"a result\r\n{ERASE}first"), "the line below the result")
         logging.getLogger("edge").warning("a warning")
-        assert f"first{ERASE}a warning\r\n{ERASE}first" in screen.text
+        wait_until(drawn(screen, f"a warning\r\n{ERASE}first"), "the line below the warning")
         click.echo("an error", file=screen.system.stderr)
-        assert f"first{ERASE}an error\r\n{ERASE}first" in screen.text
-    assert screen.text.endswith(f"first{ERASE}")
+        wait_until(drawn(screen, f"an error\r\n{ERASE}first"), "the line below the error")
+    wait_until(lambda: screen.text.endswith(f"first{ERASE}"), "the end of the line")
     logging.getLogger("edge").warning("later")
-    assert screen.text.endswith(f"{ERASE}later\r\n")
+    wait_until(lambda: screen.text.endswith(f"{ERASE}later\r\n"), "what is written later")
 
 
 def test_the_line_neither_wraps_nor_steers(screen: Screen) -> None:
