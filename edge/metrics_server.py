@@ -56,8 +56,7 @@ def serve_metrics(host: str, port: int, max_batch: int) -> MetricsServer:
         if (error.name or "").partition(".")[0] != "prometheus_client":
             raise
         raise ConfigurationError(
-            "--metrics-port needs a package that is not installed here: "
-            "pip install 'onnx-kafka-edge[metrics]', or pip install prometheus-client"
+            "--metrics-port needs a package that is not installed here: pip install prometheus-client"
         ) from None
     metrics = Metrics(max_batch)
     exposition = Exposition(metrics)

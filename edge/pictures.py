@@ -75,8 +75,7 @@ class Decoder:
             import PIL  # noqa: F401, PLC0415 - only who has image files needs it
         except ModuleNotFoundError:
             raise ConfigurationError(
-                "image files need a package that is not installed here: "
-                "pip install 'onnx-kafka-edge[images]', or pip install pillow"
+                "image files need a package that is not installed here: pip install pillow"
             ) from None
         self._target = target
 

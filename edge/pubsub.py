@@ -69,8 +69,7 @@ def _confluent() -> Callable[..., Client]:
         if error.name != "confluent_kafka":
             raise
         raise ConfigurationError(
-            "--client confluent needs a package that is not installed here: "
-            "pip install 'onnx-kafka-edge[confluent]', or pip install confluent-kafka"
+            "--client confluent needs a package that is not installed here: pip install confluent-kafka"
         ) from None
     return ConfluentClient
 

@@ -215,7 +215,10 @@ def _convert() -> Any:
     try:
         from export import convert  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        raise ConfigurationError(f"export needs {error.name}: install requirements-train.txt") from None
+        raise ConfigurationError(
+            f"export needs {error.name}, which is not installed here: . .venv-train/bin/activate after make demo, or "
+            "pip install --require-hashes -r locks/train.txt"
+        ) from None
     return convert
 
 

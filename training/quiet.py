@@ -2,10 +2,13 @@
 
 import contextlib
 import importlib
+import importlib.util
 import os
 import sys
 import tempfile
 from collections.abc import Iterator
+
+from training.errors import ConfigurationError
 
 LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 
@@ -14,7 +17,13 @@ def import_tensorflow() -> None:
     """Import TensorFlow and let it look for devices, which is when it logs; errors are shown all the same.
 
     Whoever sets TF_CPP_MIN_LOG_LEVEL sees everything from that level on.
+    Raises: ConfigurationError when it is not installed.
     """
+    if importlib.util.find_spec("tensorflow") is None:
+        raise ConfigurationError(
+            "training needs tensorflow, which is not installed here: . .venv-train/bin/activate after make demo, "
+            "or pip install --require-hashes -r locks/train.txt"
+        )
     if LEVEL in os.environ:
         importlib.import_module("tensorflow")
         return

@@ -123,6 +123,14 @@ def test_mistakes_are_one_clear_error(tmp_path: Path, arguments: list[str], code
     assert not list(tmp_path.iterdir())
 
 
+def test_without_tensorflow_it_is_said_where_to_get_it() -> None:
+    hidden = "import sys; sys.path.insert(0, '.'); sys.modules['tensorflow'] = None; sys.argv = ['training']; "
+    script = f"{hidden} import runpy; runpy.run_module('training', run_name='__main__')"
+    ended = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 78
+    assert ended.stderr.startswith("Error: training needs tensorflow, which is not installed here: . .venv-train/bin")
+
+
 def test_dont_train_without_a_run(tmp_path: Path) -> None:
     done = command("--dont-train", "--runs", tmp_path)
     assert done.exit_code == 78
