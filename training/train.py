@@ -174,7 +174,7 @@ def _compile(model: Any, recipe: Recipe, steps_per_epoch: int) -> None:
             optimizer=optimise.optimizer(recipe, model, steps_per_epoch),
             loss=optimise.loss(recipe),
             metrics=["accuracy"],
-            jit_compile=False,  # on CPUs XLA gains nothing: docs/training.md
+            jit_compile=False,  # Keras would leave it off: the operations are deterministic
         )
 
 

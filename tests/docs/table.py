@@ -21,7 +21,7 @@ NEWEST = "$(ls -dt runs/*/ | head -n 1)"
 SMALL = "--data small.npz --epochs 1"
 SYSTEMD = "systemd is not the first process of a machine that tests"
 HERE = """ARCH=$(uname -m) PYTHONS=$(python -c "import sys; print('%d.%d' % sys.version_info[:2])")"""
-A_RUN = f"ls runs/*/metrics.json 2>/dev/null || python -m training {SMALL}"
+A_RUN = f"ls runs/*/metrics.json 2>/dev/null || ({MAKE} images small.npz && python -m training {SMALL})"
 CUT_OFF = """(python -m training --data small.npz --epochs 20 --runs cut-off & cut_off=$!
 eventually bash -c "ls cut-off/*/models/last.npz"
 kill -KILL $cut_off; wait $cut_off || true
@@ -80,6 +80,7 @@ ENTRIES: Sequence[Entry] = (
     Replaced(README, r"--epochs 30", "--epochs 1", "a minute, on all images, instead of ten"),
     Replaced(ALL, r"(-m training)(?! --data| --resume| --dont| --list| --comp)", rf"\1 {SMALL}", "hours"),
     Replaced(TRAIN, r"--recipe resnet20-gpu", r"\g<0> --set warmup_epochs=0", "more than the one epoch of here"),
+    Replaced(TRAIN, r"-m tests\.training\.speed", r"\g<0> --steps 10 --rounds 1", "minutes"),
     Replaced(ALL, r"-m bench\.latency", r"\g<0> --duration 3 --warm-up 1 --rounds 1", "minutes"),
     Replaced(ALL, r"-m bench\.throughput", r"\g<0> --requests 2000 --rounds 1", "minutes"),
     Replaced(ALL, r"-m bench\.startup", r"\g<0> --rounds 1 --idle 1", "minutes"),
@@ -101,6 +102,11 @@ ENTRIES: Sequence[Entry] = (
     # What needs another machine, or what is not installed.
     NotRun(PI, r"apt install", "it changes the machine"),
     Replaced(PI, r"python3 -m venv (\S+) && \. \1", ". .venv-edge", "packages are not installed again"),
+    NotRun(
+        "examples/README.md",
+        r"jupyter-execute",
+        "the part `notebook` of `make test-all` executes it, in that environment",
+    ),
     NotRun(EVALUATION, r"^tensorboard", "not installed, as the page says"),
     NotRun("docs/operations.md", r"^promtool", "tests/lint/test_alerts.py runs it where it is installed"),
     # An installation by root: into folders of the checkout instead.
