@@ -57,6 +57,7 @@ ENTRIES: Sequence[Entry] = (
     Given(ALL, r"pictures\.npz", f"{MAKE} images pictures.npz"),
     Given(ALL, r"-m training\b(?! --data| --dont| --list| --comp)", f"{MAKE} images small.npz"),
     Given(ALL, r"-m training --resume", CUT_OFF),
+    Given(PERFORMANCE, r"\bRUN\b", f"{MAKE} images small.npz && python -m training --data small.npz --epochs 20"),
     Given(ALL, r"\bRUN\b", A_RUN),
     Given(ALL, r"edge\.deadletter list --summary", DEAD_LETTERS),
     Given(CONFIGURATION, r"edge-classifier --help", "pip install ."),
