@@ -34,7 +34,7 @@ demo-edge: .venv-edge/ready ## The same with the shipped model, without TensorFl
 # Every app waits for the broker, which takes a while when it is started for the first time.
 .PHONY: viewer
 viewer: .venv-viewer/ready ## Start a Kafka, a classifier, somebody who asks, and the page that shows it all
-	trap 'trap - EXIT; kill $$(jobs -p) 2>/dev/null; wait' EXIT; \
+	trap 'trap - EXIT; kill $$(jobs -p) 2>/dev/null || :; wait' EXIT; \
 	export EDGE_BROKER_WAIT=300; \
 	$(VIEWER) -m localkafka & \
 	$(VIEWER) -m edge.classifier --model $(MODEL) & \
