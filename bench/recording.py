@@ -3,7 +3,6 @@
 import fcntl
 import os
 import pty
-import select
 import struct
 import subprocess
 import sys
@@ -72,7 +71,6 @@ def record(command: list[str], columns: int, rows: int) -> tuple[list[Frame], in
 
 def _chunks(terminal: int) -> Iterator[bytes]:
     while True:
-        select.select([terminal], [], [])
         try:
             data = os.read(terminal, 1 << 16)
         except OSError:  # Linux says so when the last process has closed the other end
