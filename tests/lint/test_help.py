@@ -9,7 +9,11 @@ from tests.paths import ROOT
 
 def test_every_target_has_a_line_that_says_what_it_is_for() -> None:
     said = subprocess.run(
-        [shutil.which("make") or "", "--silent", "help"], cwd=ROOT, check=True, capture_output=True, text=True
+        [shutil.which("make") or "", "--silent", "--no-print-directory", "help"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
     ).stdout
     lines = dict(line.split(maxsplit=1) for line in said.splitlines())
     targets = re.findall(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
