@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from training.errors import ConfigurationError
+from training.normalise import BatchNormalization
 
 layers = tf.keras.layers
 
@@ -106,7 +107,7 @@ class SmallCNN(Classifier):
 
 
 def _convolution(name: str, convolution: Any) -> list[Any]:
-    return [convolution, layers.BatchNormalization(momentum=0.9, name=f"norm{name}"), layers.ReLU(name=f"relu{name}")]
+    return [convolution, BatchNormalization(momentum=0.9, name=f"norm{name}"), layers.ReLU(name=f"relu{name}")]
 
 
 @tf.keras.utils.register_keras_serializable(package="training")
@@ -142,7 +143,7 @@ class Residual(tf.keras.layers.Layer):
         self.stride = stride
         # TensorFlow's own padding of a strided convolution looks at other pixels than the shortcut keeps.
         before = [layers.ZeroPadding2D(1, name="pad")] if stride > 1 else []
-        norms = [layers.BatchNormalization(momentum=0.9, name=f"norm{n}") for n in (1, 2)]
+        norms = [BatchNormalization(momentum=0.9, name=f"norm{n}") for n in (1, 2)]
         convolutions = [_residual_convolution(filters, s, f"conv{n}") for n, s in ((1, stride), (2, 1))]
         relu = layers.ReLU(name="relu1")
         self.steps = [*before, convolutions[0], norms[0], relu, convolutions[1], norms[1]]

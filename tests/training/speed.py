@@ -1,9 +1,9 @@
-"""How long a training step takes in single or mixed precision, and with XLA: `python -m tests.training.speed`.
+"""How long a training step takes, and in what other ways: `python -m tests.training.speed`.
 
 One line each: milliseconds a step in the fastest of some rounds, and how many times as long that is as in single
 precision. Random images of Fashion-MNIST's shape; the model's own optimiser and batch; deterministic operations, as in
-a real run, but with XLA, which Keras leaves off beside them. Each in a process of its own, in turns: shared machines
-are twice as slow at times.
+a real run, but with XLA, which Keras leaves off beside them. The other batch normalisation is the one that Keras has.
+Each in a process of its own, in turns: shared machines are twice as slow at times.
 """
 
 import itertools
@@ -11,14 +11,16 @@ import math
 import multiprocessing
 import time
 from concurrent.futures import ProcessPoolExecutor
+from unittest import mock
 
 import click
 import numpy as np
 import tensorflow as tf
 
 from training import hardware, models, optimise, recipes
+from training.normalise import BatchNormalization
 
-SINGLE, MIXED, XLA = "single precision", "mixed precision", "XLA, not deterministic"
+SINGLE, MIXED, XLA, KERAS = "single precision", "mixed precision", "XLA, not deterministic", "Keras's normalisation"
 
 
 def milliseconds(architecture: str, way: str, steps: int) -> float:
@@ -27,7 +29,8 @@ def milliseconds(architecture: str, way: str, steps: int) -> float:
         tf.config.experimental.enable_op_determinism()
     tf.keras.utils.set_random_seed(0)
     recipe = recipes.load(recipes.of_architecture(architecture))
-    with hardware.precision(way == MIXED):
+    normalisation = tf.keras.layers.BatchNormalization if way == KERAS else BatchNormalization
+    with hardware.precision(way == MIXED), mock.patch("training.models.BatchNormalization", normalisation):
         model = models.build_model(architecture, (28, 28, 1), 10)
     model.compile(optimise.optimizer(recipe, model, steps), optimise.loss(recipe), jit_compile=way == XLA)
     random = np.random.default_rng(0)
@@ -44,7 +47,7 @@ def milliseconds(architecture: str, way: str, steps: int) -> float:
 @click.option("--rounds", default=3, show_default=True, type=click.IntRange(min=1))
 def main(steps: int, rounds: int) -> None:
     """Time a training step of each model."""
-    cases = list(itertools.product(models.ARCHITECTURES, (SINGLE, MIXED, XLA)))
+    cases = list(itertools.product(models.ARCHITECTURES, (SINGLE, MIXED, XLA, KERAS)))
     fastest = dict.fromkeys(cases, math.inf)
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as processes:
         for _, case in itertools.product(range(rounds), cases):
