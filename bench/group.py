@@ -25,7 +25,7 @@ CLASSIFIER, ECHO = "edge.classifier", "bench.echo"
 REBALANCE = {"group.initial.rebalance.delay.ms": "3000"}
 """Of our own broker: Kafka's default, so that processes started together share the partitions from the beginning.
 
-For so long the first member waits for others between "serving" and "partitions assigned", also where it stays alone;
+For so long the first member waits for others between "loaded" and "partitions assigned", also where it stays alone;
 what is timed comes behind that.
 """
 MEASURES = ("images_per_s", "cpu_s_per_1000", "rss_peak_bytes", "broker_cpu_s_per_1000")

@@ -24,7 +24,7 @@ from edge import cli
 from edge.cluster import Cluster
 from edge.confluent_options import connection_options
 
-MARKS = {"serving ": "model_ready_s", "partitions assigned: bench": "assigned_s"}
+MARKS = {"loaded ": "model_ready_s", "partitions assigned: bench": "assigned_s"}
 """What the classifier logs, and the name of the time at which it does."""
 BARS = {"first_prediction_s": 1.5, "idle_rss_bytes": 100e6, "idle_cpu_share": 0.01}
 """What is aimed at: at most so much."""

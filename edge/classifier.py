@@ -174,7 +174,7 @@ def main(
     observer = Observer() if metrics_port is None else _metrics(metrics_host or "127.0.0.1", metrics_port, max_batch)
     observer = traced(observer)
     served = Served(load_model(model, contract, model_sha256, threads))
-    log.info("serving %s %s (%s)", served.model.contract.name, served.model.sha256, model)
+    log.info("loaded %s %s (%s)", served.model.contract.name, served.model.sha256, model)
     observer.loaded(served)
     pubsub = cluster.connect(stop, instance_id)
     pubsub.create_topic(request_topic, partitions, REQUEST_TOPIC_CONFIG, "READ")

@@ -63,7 +63,7 @@ def test_all_that_an_app_says_on_stderr_is_json_up_to_why_it_ends() -> None:
     assert ended.process.returncode == 69
     assert [line["level"] for line in lines] == ["INFO", "WARNING", "ERROR"]
     assert lines[0]["logger"] == "edge.classifier"
-    assert lines[0]["message"].startswith("serving lenet ")
+    assert lines[0]["message"].startswith("loaded lenet ")
     assert lines[-1]["exit_code"] == 69
     assert lines[-1]["message"].startswith("no Kafka broker at 127.0.0.1:1")
 
