@@ -14,10 +14,10 @@ from edge.delivery import COMMIT_INTERVAL_S, AtLeastOnce, Delivery
 from edge.hooks import Hooks, Observer, Served, plugged
 from edge.model import load_model
 from edge.pin import check_sha256
-from edge.records import Client
+from edge.records import TRANSACTION_TIMEOUT_S, Client
 from edge.service import MAX_BATCH, Options, Service
 from edge.traced import traced
-from edge.transactions import TRANSACTION_TIMEOUT_S, ExactlyOnce
+from edge.transactions import ExactlyOnce
 
 log = logging.getLogger("edge.classifier")
 

@@ -22,10 +22,9 @@ from edge.confluent_reader import Reader
 from edge.confluent_sink import ConfluentSink, ConfluentTransactionalSink
 from edge.confluent_source import ConfluentSource
 from edge.errors import EdgeError, NotAuthorisedError, missing_right
-from edge.records import Client, OnRevoked, Partition, Record, Right
+from edge.records import TRANSACTION_TIMEOUT_S, Client, OnRevoked, Partition, Record, Right
 from edge.security import Security
 from edge.servers import BROKER_WAIT_S, Servers
-from edge.transactions import TRANSACTION_TIMEOUT_S
 
 log = logging.getLogger(__name__)
 

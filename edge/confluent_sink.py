@@ -12,8 +12,7 @@ from confluent_kafka import KafkaException
 from edge.confluent_commits import kafka_offsets
 from edge.confluent_errors import CLIENT_ERRORS, translate
 from edge.errors import BrokerUnavailableError, EdgeError, is_fatal
-from edge.records import Encoded, Headers, OnDone, Partition
-from edge.transactions import TRANSACTION_TIMEOUT_S
+from edge.records import TRANSACTION_TIMEOUT_S, Encoded, Headers, OnDone, Partition
 
 log = logging.getLogger(__name__)
 

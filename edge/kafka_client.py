@@ -16,10 +16,9 @@ from edge.kafka_scan import scan
 from edge.kafka_sender import SharedSelector
 from edge.kafka_sink import KafkaSink, KafkaTransactionalSink
 from edge.kafka_source import KafkaSource
-from edge.records import OnRevoked, Partition, Record, Right
+from edge.records import TRANSACTION_TIMEOUT_S, OnRevoked, Partition, Record, Right
 from edge.security import Security
 from edge.servers import BROKER_WAIT_S, HEARTBEAT_INTERVAL_MS, MAX_POLL_INTERVAL_MS, SESSION_TIMEOUT_MS, Servers
-from edge.transactions import TRANSACTION_TIMEOUT_S
 
 log = logging.getLogger(__name__)
 

@@ -9,6 +9,8 @@ Right = Literal["READ", "WRITE"]
 Headers = Sequence[tuple[str, bytes | None]]
 OnDone = Callable[[Exception | None], None]
 """Called once a write is settled: with None when the broker has it, else with the error; maybe on another thread."""
+TRANSACTION_TIMEOUT_S = 10.0
+"""A transaction that takes longer is given up, by this process and by the broker."""
 
 
 class Partition(NamedTuple):

@@ -13,12 +13,10 @@ from edge.delivery import COMMIT_INTERVAL_S, MAX_IN_FLIGHT, MAX_IN_FLIGHT_BYTES,
 from edge.errors import BrokerUnavailableError, EdgeError, FencedError, is_fatal
 from edge.outage import Outage, Retry
 from edge.progress import Ledger, Ticket
-from edge.records import Encoded, Partition, Record, Source, TransactionalSink
+from edge.records import TRANSACTION_TIMEOUT_S, Encoded, Partition, Record, Source, TransactionalSink
 
 log = logging.getLogger(__name__)
 
-TRANSACTION_TIMEOUT_S = 10.0
-"""A transaction that takes longer is given up, by this process and by the broker."""
 _COMMIT_WAIT_S = 0.5
 
 
