@@ -48,7 +48,7 @@ def parse(data: bytes, dtype: str, max_rank: int) -> tuple[tuple[int, ...], byte
     header, size = _image_header(data[:end], dtype, max_rank)
     if len(data) - header.start != size:
         raise BadRequestError(
-            f"the npy array of shape {header.shape} needs {size} bytes and has {len(data) - header.start}"
+            f"the npy array of shape {header.shape} needs {size:,} bytes and has {len(data) - header.start:,}"
         )
     return header.shape, data[header.start :]
 

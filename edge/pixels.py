@@ -34,8 +34,8 @@ def decode(value: bytes, content_type: str, contract: Contract) -> bytes:
 def _from_octets(value: bytes, contract: Contract) -> bytes:
     if len(value) != contract.input_bytes:
         raise BadRequestError(
-            f"the value has {len(value)} bytes; an image of shape {contract.shape} of {contract.dtype} "
-            f"has {contract.input_bytes}"
+            f"the value has {len(value):,} bytes; an image of shape {contract.shape} of {contract.dtype} "
+            f"has {contract.input_bytes:,}"
         )
     return value
 

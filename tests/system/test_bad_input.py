@@ -31,7 +31,7 @@ def bad_requests(good: bytes) -> dict[str, tuple[bytes | None, Headers]]:
         "is unknown": (good, [("content-type", b"image/png")]),
         "'request-id' is repeated": (good, [("request-id", b"a"), ("request-id", b"b")]),
         "no value": (None, []),
-        "10000000 bytes": (bytes(10_000_000), []),
+        "10,000,000 bytes": (bytes(10_000_000), []),
         "the key has": (good, [("x", b"y")]),
     }
 

@@ -22,7 +22,7 @@ from tests.system.wire import Wire, wire_on
 pytestmark = pytest.mark.kafka
 
 
-REASONS = ["an image of shape", "an image of shape", "'image/png' is unknown", "2000000 bytes", "compressed with lz4"]
+REASONS = ["an image of shape", "an image of shape", "'image/png' is unknown", "2,000,000 bytes", "compressed with lz4"]
 
 
 @pytest.fixture(scope="module")
