@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 from selenium import webdriver
 from selenium.webdriver import ActionChains
 from selenium.webdriver.chrome.service import Service
@@ -84,7 +85,12 @@ class Browser:
 
 @contextlib.contextmanager
 def chromium(*arguments: str) -> Iterator[Browser]:
-    """A headless window, closed at the end."""
+    """A headless window, closed at the end.
+
+    Raises: ClickException where there is no Chromium.
+    """
+    if MISSING is not None:
+        raise click.ClickException(MISSING)
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM or ""
     # Neither the sandbox nor much of /dev/shm is to be had in a container.

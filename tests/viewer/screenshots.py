@@ -29,11 +29,11 @@ def main(output: Path) -> None:
     """Run the page on a real Kafka and classifier, draw something on it, and write viewer-*.png."""
     output.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
+        browser = stack.enter_context(chromium())
         wire, viewer = stack.enter_context(running())
         stack.enter_context(camera(wire, "camera-1", 0.1))
         stack.enter_context(camera(wire, "camera-2", 0.25, "--shuffle"))
         ask = Ask(stack.enter_context(connect(wire.servers)), wire.requests, load_images(IMAGES))
-        browser = stack.enter_context(chromium())
         for name, scheme, size in SHOTS:
             browser.prefer(prefers_color_scheme=scheme)
             browser.size(*size)

@@ -97,7 +97,7 @@ def faults(looks: list[Look], longest_frame_s: float, sampling: str, rate: float
 def main(minutes: float, rate: float) -> None:
     """Let a page look at so many predictions a second, and judge the memory of both sides."""
     looks: list[Look] = []
-    with running() as (wire, viewer), chromium() as browser:
+    with chromium() as browser, running() as (wire, viewer):
         asking = Asking(wire, rate)
         asking.start()
         browser.driver.get(f"{viewer.origin}/")
