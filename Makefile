@@ -146,7 +146,7 @@ locks: .venv-edge/ready ## Resolve the requirements again, with hashes, for all 
 	              "peers-quix bench/peers/requirements/quix.txt" \
 	              "peers-faststream bench/peers/requirements/faststream.txt" \
 	              "peers-mlserver bench/peers/requirements/mlserver.txt" \
-              "arm64 tests/arm64/requirements.txt"; do \
+	              "arm64 tests/arm64/requirements.txt"; do \
 	    set -- $$target; name=$$1; shift; \
 	    $(EDGE) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 	        --no-emit-index-url --no-emit-find-links --custom-compile-command 'make locks' \

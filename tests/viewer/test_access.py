@@ -60,3 +60,24 @@ def test_who_prefers_less_motion_gets_it(page: Browser) -> None:
     page.driver.refresh()
     page.wait(lambda: page.text("#state") == "connected", "the connection")
     assert page.run("return document.getAnimations().length") == 0
+
+
+def test_the_theme_is_the_systems_until_one_is_chosen_which_stays(page: Browser) -> None:
+    def look() -> tuple[str, bool]:
+        """What the button says, and whether the page is dark."""
+        ground = page.run("return getComputedStyle(document.body).backgroundColor")
+        return page.text("#theme"), ground == "rgb(13, 17, 23)"
+
+    page.prefer(prefers_color_scheme="dark")
+    assert look() == ("Theme: system", True)
+    page.prefer(prefers_color_scheme="light")
+    assert look() == ("Theme: system", False)
+    page.click("#theme")
+    page.prefer(prefers_color_scheme="dark")
+    assert look() == ("Theme: light", False)
+    page.click("#theme")
+    page.prefer(prefers_color_scheme="light")
+    page.driver.refresh()
+    assert look() == ("Theme: dark", True)
+    page.click("#theme")
+    assert look() == ("Theme: system", False)
