@@ -68,7 +68,7 @@ class SeveralSeeds(click.Command):
 @click.option("--mixed-precision", is_flag=True,
               help="Compute in 16 bits where that is safe, for GPUs with tensor cores.")  # fmt: skip
 @click.option("--replicas", default=1, type=click.IntRange(min=1),
-              help="GPUs that share each batch, or CPU devices where there is no GPU.")  # fmt: skip
+              help="GPUs that share each batch.")  # fmt: skip
 @click.option("--visualise-every", default=0, metavar="N", type=click.IntRange(min=0),
               help="Draw predictions, filters, hardest images and more after every N epochs; 0: none.")  # fmt: skip
 @click.option("--measure-every", default=1, metavar="N", type=click.IntRange(min=1),
@@ -95,6 +95,7 @@ def main(context: click.Context, /, paths: tuple[Path, ...], root: Path, **optio
     mode = modes.asked(context, len(paths))
     for name in modes.OTHERS:
         options.pop(name)
+    several = options.pop("seeds")
     run, state = paths[0] if paths else None, dict[str, "Run"]()
     try:
         if mode == "list":
@@ -104,17 +105,19 @@ def main(context: click.Context, /, paths: tuple[Path, ...], root: Path, **optio
         elif mode == "dont_train":
             data_given = context.get_parameter_source("data") != ParameterSource.DEFAULT
             _evaluate(run, root, options["data"] if data_given else None)
-        elif mode == "resume" and not options["seeds"]:
+        elif mode == "resume" and not several:
             _go_on(run, root, state)
         else:
-            _train(root, options, state, mode == "resume")
+            _train(root, options, several, state, mode == "resume")
     except KeyboardInterrupt:
-        click.echo(_interrupted(state.get("run")), err=True)
+        click.echo(_interrupted(state.get("run"), bool(several)), err=True)
         sys.exit(EXIT_INTERRUPTED)
 
 
-def _train(root: Path, options: dict[str, Any], state: dict[str, "Run"], resume: bool) -> None:
-    recipe, several = _recipe(options), options.pop("seeds")
+def _train(
+    root: Path, options: dict[str, Any], several: tuple[int, ...], state: dict[str, "Run"], resume: bool
+) -> None:
+    recipe = _recipe(options)
     quiet.import_tensorflow()
     from training import seeds, train  # noqa: PLC0415 - TensorFlow takes seconds; --help does not wait for it
 
@@ -193,9 +196,13 @@ def _report(accuracies: dict[str, float | None]) -> None:
     click.echo()
 
 
-def _interrupted(run: "Run | None") -> str:
+def _interrupted(run: "Run | None", is_one_of_several: bool) -> str:
     if run is None:
         return "Interrupted before the first epoch; no run was made."
+    if is_one_of_several:
+        return "Interrupted; the same command with --resume trains what is missing."
+    if run.complete:
+        return f"Interrupted; {run.path} is complete."
     if not run.state.is_file():
         return f"Interrupted; {run.path} has not finished an epoch."
     return f"Interrupted; go on from the last finished epoch with `python -m training --resume {run.path}`."

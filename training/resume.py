@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from training import callbacks, runs
+from training import callbacks, lock, runs
 from training.dataset import Dataset
 from training.errors import ConfigurationError
 from training.optimise import Average
@@ -77,12 +77,12 @@ def read(run: runs.Run) -> State:
 
 
 def newest(root: Path) -> runs.Run:
-    """The run under `root` that was cut off, the newest if there are some.
+    """The run under `root` that was cut off and that nobody trains, the newest if there are some.
 
     Raises: ConfigurationError when there is none.
     """
     found = [runs.Run(path.parent) for path in root.glob("*/config.json")]
-    cut_off = [run for run in found if run.state.is_file() and not run.complete]
+    cut_off = [run for run in found if run.state.is_file() and not run.complete and not lock.is_taken(run.path)]
     if not cut_off:
         raise ConfigurationError(f"there is no run in {root} that was cut off after its first epoch")
     return max(cut_off, key=lambda run: (runs.read_json(run.config)["created"], run.path.name))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from training import batches, callbacks, data, hardware, models, optimise, recipes, resume, runs
+from training import batches, callbacks, data, hardware, lock, models, optimise, recipes, resume, runs
 from training.dataset import Dataset
 from training.errors import BadDataError, ConfigurationError
 from training.finish import finish
@@ -62,20 +62,23 @@ def train_and_evaluate(options: Options, root: Path, started: Started | None = N
     """
     prepared = prepare(options, root)
     run = runs.create(root, options.architecture, prepared.dataset.name)
-    runs.write_json(run.config, runs.describe(options.architecture, asdict(options), prepared.dataset))
-    return _to_the_end(options, run, prepared, None, started)
+    with lock.taken(run.path):
+        runs.write_json(run.config, runs.describe(options.architecture, asdict(options), prepared.dataset))
+        return _to_the_end(options, run, prepared, None, started)
 
 
 def go_on(run: runs.Run, started: Started | None = None) -> runs.Run:
     """Complete a run that was cut off, from its last finished epoch, with the weights it would have had without that.
 
-    Raises: ConfigurationError when it is complete, has finished no epoch, is damaged, or its data has changed.
+    Raises: ConfigurationError when it is complete, has finished no epoch, is damaged, its data has changed, or another
+    process trains it.
     """
-    state, options = resume.read(run), options_of(run)
-    prepared = prepare(options, run.path.parent)
-    if resume.fingerprint(prepared.dataset) != state.data:
-        raise ConfigurationError(f"{options.data} is no longer what {run.path} was begun with")
-    return _to_the_end(options, run, prepared, state, started)
+    with lock.taken(run.path):
+        state, options = resume.read(run), options_of(run)
+        prepared = prepare(options, run.path.parent)
+        if resume.fingerprint(prepared.dataset) != state.data:
+            raise ConfigurationError(f"{options.data} is no longer what {run.path} was begun with")
+        return _to_the_end(options, run, prepared, state, started)
 
 
 def options_of(run: runs.Run) -> Options:
