@@ -42,25 +42,26 @@ class Images:
         return str(number) if self.label_names is None else self.label_names[number]
 
 
-def load_images(path: Path) -> Images:
+def load_images(path: Path, max_bytes: int = MAX_BYTES) -> Images:
     """Read a `.npz`, an IDX file of images (its labels beside it), or a folder that holds one.
 
-    A folder's test images (`t10k-…`) come before its training images.
+    A folder's test images (`t10k-…`) come before its training images. No array may take more than `max_bytes`.
 
     Raises: BadDataError naming the file and what is wrong with it.
     """
     if not (path.is_file() or path.is_dir()):
         raise BadDataError(f"there is no file or folder {path.absolute()}: name a .npz, an IDX file or a folder")
-    images = _load_npz(path) if path.suffix == ".npz" else _load_idx(_find_idx(path))
+    images = _load_npz(path, max_bytes) if path.suffix == ".npz" else _load_idx(_find_idx(path), max_bytes)
     if len(images.image) == 0:
         raise BadDataError(f"{path} holds no image")
     return images
 
 
-def _load_npz(path: Path) -> Images:
+def _load_npz(path: Path, max_bytes: int) -> Images:
     try:
         with zipfile.ZipFile(path) as archive:
-            arrays = {name: _member(archive, f"{name}.npy") for name in _ARRAYS if f"{name}.npy" in archive.namelist()}
+            there = [name for name in _ARRAYS if f"{name}.npy" in archive.namelist()]
+            arrays = {name: _member(archive, f"{name}.npy", max_bytes) for name in there}
             names = ", ".join(name.removesuffix(".npy") for name in archive.namelist()[:10])
     except BadDataError as error:
         raise BadDataError(f"{path} cannot be read: {error.message}") from None
@@ -76,14 +77,14 @@ def _load_npz(path: Path) -> Images:
     return Images(image, _labels(path, label, len(image)), _names(path, arrays.get("label_names"), label))
 
 
-def _member(archive: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
-    """One array, which takes as much memory as the directory of the archive says, and no more than MAX_BYTES."""
+def _member(archive: zipfile.ZipFile, name: str, max_bytes: int) -> npt.NDArray[Any]:
+    """One array, which takes as much memory as the directory of the archive says, and no more than `max_bytes`."""
     entry = archive.getinfo(name)
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         # Python unpacks the others in steps of unbounded size.
         raise BadDataError(f"{name} is packed in a way that numpy does not use")
-    if entry.file_size > MAX_BYTES:
-        raise BadDataError(f"{name} has {entry.file_size:,} bytes; at most {MAX_BYTES:,} are accepted")
+    if entry.file_size > max_bytes:
+        raise BadDataError(f"{name} has {entry.file_size:,} bytes; at most {max_bytes:,} are accepted")
     with archive.open(entry) as file:
         return npy.load(_read(file.read, entry.file_size))
 
@@ -121,18 +122,18 @@ def _find_idx(path: Path) -> Path:
     return found[0]
 
 
-def _load_idx(path: Path) -> Images:
-    image = _read_idx(path, 3)
+def _load_idx(path: Path, max_bytes: int) -> Images:
+    image = _read_idx(path, 3, max_bytes)
     labels = path.with_name(path.name.replace(IDX_IMAGES, IDX_LABELS))
     if labels == path or not labels.exists():
         return Images(image)
-    label = _read_idx(labels, 1)
+    label = _read_idx(labels, 1, max_bytes)
     if len(label) != len(image):
         raise BadDataError(f"{labels} has {len(label)} labels for {len(image)} images")
     return Images(image, label)
 
 
-def _read_idx(path: Path, rank: int) -> npt.NDArray[np.uint8]:
+def _read_idx(path: Path, rank: int, max_bytes: int) -> npt.NDArray[np.uint8]:
     """One IDX file of unsigned bytes; the format is that of the MNIST data set's authors."""
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
@@ -141,8 +142,8 @@ def _read_idx(path: Path, rank: int) -> npt.NDArray[np.uint8]:
                 raise BadDataError(f"{path} is no IDX file of {rank} dimensions of unsigned bytes")
             shape = tuple(int.from_bytes(header[4 + 4 * i : 8 + 4 * i], "big") for i in range(rank))
             size = math.prod(shape)
-            if size > MAX_BYTES:
-                raise BadDataError(f"{path} says that it holds {shape}: more than {MAX_BYTES:,} bytes")
+            if size > max_bytes:
+                raise BadDataError(f"{path} says that it holds {shape}: more than {max_bytes:,} bytes")
             data = _read(file.read, size + 1)
     except _DAMAGED as error:
         raise BadDataError(f"{path} cannot be read ({error})") from None

@@ -30,14 +30,19 @@ def predictions_of(directory: Path) -> Path:
 
 
 def newest_run(runs: Path) -> Path:
-    """The newest complete run under `runs`; names begin with the time, so the last one is the newest.
+    """The complete run under `runs` that was created last.
 
-    Raises: BadDataError if there is none.
+    Raises: BadDataError if there is none, or one is damaged.
     """
     complete = [path for path in runs.glob("*/") if all((path / name).is_file() for name in COMPLETE)]
     if not complete:
         raise BadDataError(f"there is no complete run in {runs}: train one with `python -m training`")
-    return max(complete, key=lambda path: path.name)
+    return max(complete, key=lambda path: (_created(path), path.name))
+
+
+def _created(run: Path) -> str:
+    path = run / "config.json"
+    return _field(_read_json(path), "created", str, path)
 
 
 def read_run(directory: Path) -> Source:

@@ -1,5 +1,6 @@
 """Labelled images, which gate a model, calibrate it, or score it."""
 
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ from edge.images import load_images
 
 @dataclass(frozen=True)
 class Samples:
-    """Images [N, ...] with class numbers int [N] and, from a run, the probabilities [N, classes] it recorded."""
+    """Images [N, ...], class numbers int [N], what classes are called, and the probabilities [N, classes] of a run."""
 
     image: npt.NDArray[Any]
     label: npt.NDArray[np.integer[Any]]
     probabilities: npt.NDArray[np.floating[Any]] | None = None
+    label_names: tuple[str, ...] | None = None
 
     def some(self, count: int) -> "Samples":
         """Up to `count` of them, at equal distances."""
@@ -27,16 +29,16 @@ class Samples:
 
 
 def read_samples(path: Path) -> Samples:
-    """Read labelled images from a `.npz` or IDX.
+    """Read labelled images from a `.npz` or IDX, as many as there is memory for.
 
     Raises: BadDataError for a file that is missing, damaged, or without labels.
     """
     if not path.exists():
         raise BadDataError(f"there is no {path}")
-    images = load_images(path)
+    images = load_images(path, sys.maxsize)
     if images.label is None:
         raise BadDataError(f"{path} has no labels to compare with")
-    return Samples(images.image, images.label)
+    return Samples(images.image, images.label, label_names=images.label_names)
 
 
 def matched(samples: Samples, contract: Contract, path: Path) -> Samples:
@@ -56,4 +58,14 @@ def matched(samples: Samples, contract: Contract, path: Path) -> Samples:
         raise BadDataError(
             f"{path} has labels from {samples.label.min()} to {samples.label.max()}; the model has {classes} classes"
         )
+    _check_names(samples.label_names, contract.labels, path)
     return replace(samples, image=image)
+
+
+def _check_names(names: tuple[str, ...] | None, labels: tuple[str, ...], path: Path) -> None:
+    # A data set without names has numbers in their place.
+    if names is None or all(name == str(number) for number, name in enumerate(names)):
+        return
+    for number, (name, label) in enumerate(zip(names, labels, strict=False)):
+        if name != label:
+            raise BadDataError(f"{path} calls class {number} {name!r}; the model calls it {label!r}")

@@ -24,6 +24,11 @@ class Summary:
     history: Mapping[str, Sequence[float | None]]
 
     @property
+    def name(self) -> str:
+        """The name of its directory."""
+        return self.run.path.resolve().name
+
+    @property
     def options(self) -> dict[str, str]:
         """All that was asked for, by its name; a name within a group follows the group's name and a dot."""
         return _flat({"architecture": self.config.get("architecture"), **self.config.get("options", {})})
@@ -84,7 +89,9 @@ def curves(summaries: Sequence[Summary]) -> Figure:
     for summary in summaries:
         if not summary.history.get("epoch"):
             raise ConfigurationError(f"{summary.run.path} has not finished an epoch: there is no curve to draw")
-    names = [summary.run.path.name for summary in summaries]
+    names = [summary.name for summary in summaries]
+    if len(set(names)) < len(names):
+        names = [str(summary.run.path) for summary in summaries]
     return figures.overlaid(dict(zip(names, (summary.history for summary in summaries), strict=True)))
 
 
@@ -99,7 +106,7 @@ def write_curves(summaries: Sequence[Summary], root: Path) -> Path:
 def _results(summary: Summary) -> tuple[str, ...]:
     metrics, dataset = summary.metrics, summary.config.get("dataset", {})
     return (
-        summary.run.path.name,
+        summary.name,
         str(summary.config.get("architecture", MISSING)),
         str(dataset.get("name", MISSING)),
         str(len(summary.history.get("epoch", ()))),

@@ -1,7 +1,9 @@
 """Load a classification data set: any tfds name, a `.npz` file, or a folder of IDX files."""
 
+import os
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,10 @@ from training.dataset import Dataset, Split, checked_dataset, checked_split
 from training.errors import BadDataError
 
 TEST_FRACTION = 0.2
+ARRAYS = ("image", "label", "label_names", "image_test", "label_test")
+"""What is read of a `.npz`."""
 FASHION_MNIST = "fashion_mnist"
+_SHOWN = 10
 
 
 def load(source: str, seed: int = 0, data_dir: str | None = None, folder: Path | None = None) -> Dataset:
@@ -24,7 +29,7 @@ def load(source: str, seed: int = 0, data_dir: str | None = None, folder: Path |
     ~/tensorflow_datasets. With a `folder` the images are streamed from a file in it, for data sets larger than memory.
     Raises: BadDataError, in one sentence, for everything that is wrong with the data.
     """
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))  # noqa: PTH111 - Path raises for a user that there is not
     is_folder = path.is_dir() and ("/" in source or idx.holds_idx(path))
     if path.is_file() or is_folder or path.suffix in (".npz", ".gz") or source.startswith((".", "/", "~")):
         return load_data_from_file(path, seed, folder)
@@ -96,9 +101,10 @@ def _read_npz(path: Path, folder: Path | None) -> dict[str, npt.NDArray[Any]]:
         raise BadDataError(f"{path} is no .npz file (a zip of NumPy arrays), or a truncated one")
     try:
         with np.load(path, allow_pickle=False) as file:
+            found = _checked_names(path, file.files)
             if folder is None:
-                return {key: file[key] for key in file.files}
-            return {key: store.read_member(file, key, folder) for key in file.files}
+                return {key: file[key] for key in found}
+            return {key: store.read_member(file, key, folder) for key in found}
     except ValueError as error:
         if "allow_pickle" in str(error):
             raise BadDataError(f"{path} holds pickled Python objects, which are never loaded: {error}") from None
@@ -107,13 +113,18 @@ def _read_npz(path: Path, folder: Path | None) -> dict[str, npt.NDArray[Any]]:
         raise BadDataError(f"{path} is damaged: {error}") from None
 
 
-def _dataset_of(path: Path, arrays: dict[str, npt.NDArray[Any]], seed: int, folder: Path | None) -> Dataset:
-    missing = [key for key in ("image", "label") if key not in arrays]
+def _checked_names(path: Path, names: Sequence[str]) -> list[str]:
+    missing = [key for key in ("image", "label") if key not in names]
     if missing:
-        found = ", ".join(arrays) or "nothing"
-        raise BadDataError(f"{path} has no {' and no '.join(missing)}; it holds {found}")
-    if ("image_test" in arrays) != ("label_test" in arrays):
+        more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+        found = ", ".join(names[:_SHOWN]) or "nothing"
+        raise BadDataError(f"{path} has no {' and no '.join(missing)}; it holds {found}{more}")
+    if ("image_test" in names) != ("label_test" in names):
         raise BadDataError(f"{path} has only one of image_test and label_test; give both or neither")
+    return [key for key in ARRAYS if key in names]
+
+
+def _dataset_of(path: Path, arrays: dict[str, npt.NDArray[Any]], seed: int, folder: Path | None) -> Dataset:
     train = checked_split(str(path), arrays["image"], arrays["label"])
     if "image_test" in arrays:
         test = checked_split(f"{path} (test)", arrays["image_test"], arrays["label_test"])

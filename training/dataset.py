@@ -43,6 +43,11 @@ class Dataset:
         height, width, channels = self.train.images.shape[1:]
         return height, width, channels
 
+    @property
+    def is_named(self) -> bool:
+        """Whether the labels have names, not only numbers."""
+        return any(name != str(number) for number, name in enumerate(self.label_names))
+
 
 def checked_dataset(name: str, train: Split, test: Split, label_names: Sequence[str] | None = None) -> Dataset:
     """Put two checked splits together; labels without names are named by their number.

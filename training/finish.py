@@ -130,9 +130,18 @@ def evaluate_saved(run: runs.Run, source: str | None = None) -> Evaluate:
                 f"{run.path.name} takes images {dataset.image_shape} of {len(dataset.label_names)} classes; "
                 f"{source} has {other.image_shape} of {len(other.label_names)}"
             )
+        _check_names(dataset, other, source)
         dataset = other
     calibrated = serving.Calibrated(load_model(run), exported_temperature(run))
     return Evaluate(calibrated, dataset, *recorded(run))
+
+
+def _check_names(dataset: Dataset, other: Dataset, source: str) -> None:
+    if not (dataset.is_named and other.is_named):
+        return
+    for number, (name, found) in enumerate(zip(dataset.label_names, other.label_names, strict=True)):
+        if name != found:
+            raise ConfigurationError(f"{source} calls class {number} {found!r}; the model calls it {name!r}")
 
 
 def recorded(run: runs.Run) -> tuple[dict[str, Any], dict[str, Any] | None]:

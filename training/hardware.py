@@ -12,7 +12,8 @@ from training.errors import ConfigurationError
 def strategy(replicas: int) -> Any:
     """How TensorFlow spreads each batch over the first `replicas` GPUs, or over as many CPU devices without a GPU.
 
-    The gradients of all are added up, so that a step is the same step, but for rounding.
+    The gradients of all are added up, so that a step is the same step, but for rounding; only batch normalisation sees
+    no more than the part of the batch that is on its device.
     Raises: ConfigurationError when there are fewer devices.
     """
     if replicas == 1:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -162,7 +163,7 @@ def parsed(assignments: Iterable[str]) -> dict[str, Any]:
 
 def _path(recipe: str) -> Path:
     if "/" in recipe or recipe.endswith(".toml"):
-        return Path(recipe).expanduser()
+        return Path(os.path.expanduser(recipe))  # noqa: PTH111 - Path raises for a user that there is not
     if recipe not in names():
         raise ConfigurationError(
             f"there is no recipe {recipe!r}; known are {', '.join(names())}, and a file of your own with its .toml"

@@ -30,12 +30,21 @@ def empty(shape: tuple[int, ...], folder: Path | None) -> Images:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
-            os.posix_fallocate(file.fileno(), 0, size)  # a disk that is full later would kill the process
+            _fill(file, size)  # a disk that is full later would kill the process
             return np.memmap(file, np.uint8, "r+", shape=shape)
     except OSError as error:
         raise ConfigurationError(
             f"{folder} cannot hold the {size / 1e6:.0f} MB of images that --stream keeps there: {error.strerror}"
         ) from error
+
+
+def _fill(file: IO[bytes], size: int) -> None:
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, size)
+        return
+    for start in range(0, size, CHUNK):  # macOS
+        file.write(bytes(min(CHUNK, size - start)))
+    file.flush()
 
 
 def is_streamed(images: Images) -> bool:

@@ -100,6 +100,15 @@ def test_a_bad_file_is_refused(tmp_path: Path, name: str) -> None:
     assert reason in raised.value.message
 
 
+def test_no_array_takes_more_than_it_may(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", image=IMAGE, label=LABEL)
+    (tmp_path / "images-idx3-ubyte").write_bytes(idx(IMAGE))
+    for path in (tmp_path / "a.npz", tmp_path / "images-idx3-ubyte"):
+        with pytest.raises(BadDataError, match=r"at most 50 are accepted|more than 50 bytes"):
+            load_images(path, max_bytes=50)
+        np.testing.assert_array_equal(load_images(path, max_bytes=10_000).image, IMAGE)
+
+
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadDataError, match=r"there is no file or folder .*none\.npz"):
         load_images(tmp_path / "none.npz")

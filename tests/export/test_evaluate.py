@@ -1,5 +1,7 @@
 """`python -m export evaluate` scores an ONNX file with onnxruntime alone."""
 
+import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -43,6 +45,29 @@ def test_newest_run_is_the_default_and_a_class_may_be_absent(
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines()[3] == "class 3       -  of 0"
     assert result.stdout.splitlines()[-1].endswith(f"of {kept.sum()} images")
+
+
+def test_newest_run_is_the_one_created_last(export: Export, recorded: Arrays, model: Path, copied_run: Path) -> None:
+    old = copied_run.rename(copied_run.with_name("z-renamed"))
+    new = Path(shutil.copytree(old, old.with_name("a")))
+    config = json.loads((old / "config.json").read_text())
+    (new / "config.json").write_text(json.dumps(config | {"created": "2999-01-01T00:00:00+00:00"}))
+    np.savez(new / "predictions" / "test.npz", image=recorded["image"][:7], label=recorded["label"][:7])
+    result = export("evaluate", model, "--runs", old.parent)
+    assert result.stdout.splitlines()[-1].endswith("of 7 images")
+
+
+def test_data_with_classes_of_other_names_is_refused(
+    export: Export, recorded: Arrays, model: Path, tmp_path: Path
+) -> None:
+    names = [f"class {number}" for number in (0, 1, 2, 4, 3, 5, 6, 7, 8, 9)]
+    path = tmp_path / "other.npz"
+    np.savez(path, image=recorded["image"], label=recorded["label"], label_names=names)
+    result = export("evaluate", model, "--data", path)
+    assert result.exit_code == 65
+    assert "other.npz calls class 3 'class 4'; the model calls it 'class 3'" in result.stderr
+    np.savez(path, image=recorded["image"], label=recorded["label"], label_names=[str(n) for n in range(10)])
+    assert export("evaluate", model, "--data", path).exit_code == 0
 
 
 def test_fresh_interpreter_does_not_import_tensorflow(model: Path, grey_run: Path) -> None:

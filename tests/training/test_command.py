@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from training import resume, runs
 from training.__main__ import ARCHITECTURES as NAMES
-from training.__main__ import main
+from training.__main__ import _interrupted, main
 from training.dataset import Dataset
 from training.models import ARCHITECTURES
 from training.recipes import Recipe
@@ -113,6 +113,8 @@ def test_dont_train_evaluates_the_newest_or_the_named_run(trained: runs.Run, ban
         (["--dont-train", "--set", "flip=true"], 2, "--dont-train contradicts --set"),
         (["--data", "fashon_mnist"], 65, "did you mean fashion_mnist"),
         (["--data", "nowhere.npz"], 65, "nowhere.npz does not exist"),
+        (["--data", "~nobody-here/a.npz"], 65, "~nobody-here/a.npz does not exist"),
+        (["--recipe", "~nobody-here/a.toml"], 78, "cannot read the recipe ~nobody-here/a.toml"),
     ],
 )
 def test_mistakes_are_one_clear_error(tmp_path: Path, arguments: list[str], code: int, message: str) -> None:
@@ -142,6 +144,17 @@ def test_dont_train_on_other_data_must_fit(trained: runs.Run, tmp_path: Path) ->
     done = command("--dont-train", trained.path, "--data", tmp_path / "other.npz")
     assert done.exit_code == 78
     assert "takes images (12, 10, 3) of 3 classes" in done.stderr
+
+
+def test_dont_train_on_classes_of_other_names_is_refused(trained: runs.Run, bands_npz: Path, tmp_path: Path) -> None:
+    with np.load(bands_npz) as file:
+        arrays = dict(file)
+    np.savez(tmp_path / "other.npz", **arrays | {"label_names": np.array(["top", "bottom", "middle"])})
+    done = command("--dont-train", trained.path, "--data", tmp_path / "other.npz")
+    assert done.exit_code == 78
+    assert "other.npz calls class 1 'bottom'; the model calls it 'middle'" in done.stderr
+    np.savez(tmp_path / "unnamed.npz", **{name: array for name, array in arrays.items() if name != "label_names"})
+    assert command("--dont-train", trained.path, "--data", tmp_path / "unnamed.npz").exit_code == 0
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model", None])
@@ -199,6 +212,17 @@ def test_help_does_not_wait_for_tensorflow() -> None:
     assert "--dont-train" in out
     assert "Keys: optimizer, learning_rate, momentum," in " ".join(out.split())
     assert "tensorflow" not in out.split()
+
+
+def test_who_interrupts_is_told_how_to_go_on(tmp_path: Path) -> None:
+    run = runs.create(tmp_path, "lenet", "d")
+    assert "no run was made" in _interrupted(None, False)
+    assert "has not finished an epoch" in _interrupted(run, False)
+    run.state.touch()
+    assert f"--resume {run.path}`" in _interrupted(run, False)
+    assert "the same command with --resume" in _interrupted(run, True)
+    runs.write_json(run.metrics, {})
+    assert _interrupted(run, False) == f"Interrupted; {run.path} is complete."
 
 
 def test_interrupt_ends_cleanly_and_keeps_what_is_done(bands_npz: Path, tmp_path: Path) -> None:

@@ -57,6 +57,13 @@ def test_each_drawing_is_a_new_file(tmp_path: Path) -> None:
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)
 
 
+def test_runs_of_one_name_are_told_apart_by_their_places(tmp_path: Path) -> None:
+    made = [make(tmp_path / name, "2026-01-01", 0.8) for name in ("a", "b")]
+    same = [run.path.rename(run.path.with_name("run")) for run in made]
+    summaries = [compare.summarised(runs.Run(path)) for path in same]
+    assert [line.get_label() for line in compare.curves(summaries).axes[0].lines] == [str(path) for path in same]
+
+
 def test_what_cannot_be_compared_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="there is no run in"):
         compare.listed(tmp_path)

@@ -130,6 +130,22 @@ def test_zip_of_something_else(tmp_path: Path) -> None:
         data.load(str(path))
 
 
+@pytest.mark.parametrize("folder", [None, "streamed"])
+def test_zip_of_many_pictures_is_not_read_and_named_by_ten(folder: str | None, tmp_path: Path) -> None:
+    path = tmp_path / "pictures.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(2000):
+            archive.writestr(f"cat/{number}.jpg", "picture")
+    with pytest.raises(BadDataError, match=r"no label; it holds cat/0\.jpg, .* cat/9\.jpg and 1,990 more$"):
+        data.load(str(path), folder=tmp_path / folder if folder else None)
+
+
+def test_other_arrays_of_a_npz_are_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "mine.npz"
+    np.savez(path, **good(), path=np.array([{"pickled": "and not ours"}]))  # type: ignore[arg-type]
+    assert len(data.load(str(path)).train) == 16
+
+
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(BadDataError, match="does not exist"):
         data.load(str(tmp_path / "nowhere.npz"))

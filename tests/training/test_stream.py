@@ -96,6 +96,18 @@ def test_full_disk_is_one_sentence_before_anything_is_read(tmp_path: Path, monke
         store.empty((1000, 50, 60), tmp_path)
 
 
+@pytest.mark.usefixtures("small_chunks")
+def test_without_fallocate_the_file_is_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "posix_fallocate")
+    images = store.empty((7, 50, 60), tmp_path)
+    assert (images.shape, int(images.max())) == ((7, 50, 60), 0)
+    images[6] = 200
+    assert int(images.sum()) == 200 * 50 * 60
+    monkeypatch.setattr(store, "_fill", lambda file, size: os.write(os.open("/dev/full", os.O_WRONLY), bytes(1)))
+    with pytest.raises(ConfigurationError, match="No space left"):
+        store.empty((7, 50, 60), tmp_path)
+
+
 def test_batches_are_the_same(bands: Dataset, tmp_path: Path) -> None:
     streamed = store.taken(bands.train, np.arange(len(bands.train)), tmp_path)
     indices = np.arange(0, 300, 3)

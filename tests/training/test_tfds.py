@@ -155,10 +155,12 @@ def debian_folder() -> Iterator[Path]:
 def test_unreachable_host_costs_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    for variable in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
     started = time.monotonic()
     with pytest.raises(BadDataError, match="cifar10 is not prepared and tfds could not download it: cannot reach"):
         data.load("cifar10", data_dir=str(tmp_path))
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 60  # tfds alone tries for more than three minutes
 
 
 def test_error_of_a_download_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
