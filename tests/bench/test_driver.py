@@ -78,9 +78,9 @@ def test_a_stall_is_felt_by_every_request_that_was_due_in_it(kafka: LocalKafka, 
         kafka.resume()
 
     driver.run(np.zeros(1), 10)
-    resume, staller = threading.Event(), threading.Timer(0.2, stall)
+    resume, staller = threading.Event(), threading.Timer(1.0, stall)
     staller.start()
-    trace = driver.run(np.arange(0, 1, 0.005), 10)
+    trace = driver.run(np.arange(0, 3, 0.005), 10)
     staller.join()
     waited_s = trace.received_s - trace.intended_s
     # A driver that waits for each answer would have sent one request into it, and seen one slow answer.

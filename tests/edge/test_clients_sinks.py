@@ -55,7 +55,7 @@ def test_a_transaction_is_seen_whole_with_its_offsets_or_never(bench: Bench) -> 
     write(b"a", b"b")
     assert list(bench.client.scan(out)) == []
     assert commit(sink, {bench.partition: 4}, source.membership) is None
-    assert values(list(bench.client.scan(out))) == [b"a", b"b"]
+    wait_until(lambda: values(list(bench.client.scan(out))) == [b"a", b"b"], "what is committed")
     sink.begin()
     write(b"c")
     sink.close(0.0)
@@ -63,7 +63,7 @@ def test_a_transaction_is_seen_whole_with_its_offsets_or_never(bench: Bench) -> 
     sink.begin()
     write(b"d")
     assert commit(sink, {}, source.membership) is None
-    assert values(list(bench.client.scan(out))) == [b"a", b"b", b"d"]
+    wait_until(lambda: values(list(bench.client.scan(out))) == [b"a", b"b", b"d"], "what is committed")
     sink.close(1.0)
     source.rewind_to_committed()
     assert values(read(source, 6)) == numbered(10)[4:]
@@ -85,4 +85,4 @@ def test_a_new_sink_of_the_same_name_fences_the_old_one(bench: Bench) -> None:
     new.write(bench.topic, b"new", None, [], settled.append)
     assert commit(new, {}, source.membership) is None
     new.close(1.0)
-    assert values(list(bench.client.scan(bench.topic))) == [b"new"]
+    wait_until(lambda: values(list(bench.client.scan(bench.topic))) == [b"new"], "what is committed")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from edge import confluent_reader
 from edge.confluent_client import ConfluentClient
 from edge.records import Partition, Record
 from localkafka import LocalKafka
@@ -113,6 +114,7 @@ def test_the_gaps_that_transactions_leave_are_looked_into_a_few_times_only(
         return scan(topic, starts)
 
     monkeypatch.setattr(client, "scan", counted)
+    monkeypatch.setattr(confluent_reader, "DETOUR_RECORDS", 0)
     sink = client.open_transactional_sink(topic)
     for number in range(10):
         settled: list[Exception | None] = []

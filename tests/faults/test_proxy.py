@@ -104,12 +104,12 @@ def test_a_stall_of_writes_leaves_other_connections_alone(proxy: Proxy) -> None:
 def test_slowed_writes_leave_other_connections_alone(proxy: Proxy) -> None:
     took = {}
     for key in (1, PRODUCE):
-        with socket.create_connection((HOST, proxy.port)) as client, proxy.writes_slowed(0.2):
+        with socket.create_connection((HOST, proxy.port)) as client, proxy.writes_slowed(1.0):
             started = time.monotonic()
             client.sendall(frame(key))
             assert client.recv(100) == frame(key)
             took[key] = time.monotonic() - started
-    assert took[1] < 0.4 <= took[PRODUCE]
+    assert took[1] < 2.0 <= took[PRODUCE]
 
 
 @pytest.mark.parametrize(("delay_s", "bytes_per_s"), [(0.1, 1e9), (0.001, 50.0)])

@@ -14,7 +14,7 @@ import pytest
 
 from tests.paths import ROOT
 
-DEADLINE_S = 60.0
+DEADLINE_S, COMMAND_DEADLINE_S = 60.0, 300.0
 _LAST_WORDS, _LAST_WORDS_S = 80, 5.0
 
 
@@ -68,12 +68,12 @@ class Process:
         """What came on stderr so far."""
         return "\n".join(self.errors)
 
-    def end(self, number: int | None = None) -> int:
+    def end(self, number: int | None = None, deadline_s: float = DEADLINE_S) -> int:
         """Send a signal, if any, and return the exit code."""
         if number is not None:
             self.process.send_signal(number)
         try:
-            code = self.process.wait(DEADLINE_S)
+            code = self.process.wait(deadline_s)
         except subprocess.TimeoutExpired:
             pytest.fail(f"{self.process.args!r} did not end:\n" + "\n".join([*self.lines, self.log]))
         for reader in self._readers:
@@ -97,7 +97,7 @@ class Process:
 def run(module: str, *options: str, **environment: str) -> Process:
     """Run an app to its end; `process.returncode`, `lines` and `log` say how it went."""
     with Process(module, *options, **environment) as app:
-        app.end()
+        app.end(deadline_s=COMMAND_DEADLINE_S)
     return app
 
 

@@ -84,16 +84,16 @@ def test_ten_lines_publish_and_subscribe(kafka: LocalKafka) -> None:
 
 def test_sigterm_finishes_what_is_in_flight_and_commits(wire: Wire, samples: Images) -> None:
     wire.create()
-    wire.send(requests(samples, 5000))
+    wire.send(requests(samples, 20_000))
     with Process("edge.classifier", *wire.classifier, "--max-batch", "1") as classifier:
         wait_until(lambda: len(wire.predicted()) > 0, "a first prediction")
         assert classifier.terminate() == 0
     first = wire.answers()
-    assert 0 < len(first) == len(set(first)) < 5000
+    assert 0 < len(first) == len(set(first)) < 20_000
     with Process("edge.classifier", *wire.classifier) as classifier:
-        wait_until(lambda: len(wire.predicted()) >= 5000, "every prediction")
+        wait_until(lambda: len(wire.predicted()) >= 20_000, "every prediction")
         assert classifier.end(signal.SIGINT) == 0
-    assert sorted(map(int, wire.answers())) == list(range(5000))
+    assert sorted(map(int, wire.answers())) == list(range(20_000))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

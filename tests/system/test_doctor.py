@@ -1,6 +1,7 @@
 """The doctor before real brokers, a plain and a secured one: all well, and each fault that is staged is named."""
 
 import json
+import re
 import secrets
 import time
 import uuid
@@ -139,15 +140,14 @@ def test_what_the_doctor_calls_too_small_is_what_the_apps_meet(kafka: LocalKafka
     assert run(*query, "--request-topic", wire.requests).lines == ["1 images sent and acknowledged"]
 
 
-@pytest.mark.parametrize(
-    ("off_s", "words"), [(7.0, "this clock is 7.0 s ahead of"), (-7.0, "this clock is 7.0 s behind")]
-)
+@pytest.mark.parametrize(("off_s", "words"), [(7.0, "ahead of"), (-7.0, "behind")])
 def test_a_clock_that_is_off_is_a_warning_that_says_by_how_much(
     kafka: LocalKafka, wire: Wire, off_s: float, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checks_trip, "_now", lambda: time.time() + off_s)
     found = check(preflight(Cluster(wire.servers), wire), "clock")
-    assert (found.status, found.message.startswith(words)) == (Status.WARNING, True), found
+    assert found.status is Status.WARNING
+    assert re.match(rf"this clock is (6\.[5-9]|7\.\d) s {words}", found.message)
     assert "set both by NTP" in found.message
 
 
