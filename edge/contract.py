@@ -82,6 +82,11 @@ class Contract:
         """Size of one image in bytes, as it travels in C order."""
         return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
+    @property
+    def example(self) -> npt.NDArray[Any]:
+        """An image of `shape` and `dtype` that the model has answered when it was loaded: golden, else blank."""
+        return self.golden[0].image if self.golden else np.zeros(self.shape, self.dtype)
+
     def to_json(self) -> str:
         """The contract as JSON text, which `from_json` reads back to an equal contract."""
         golden = [

@@ -175,6 +175,9 @@ def _look(entry: os.DirEntry[str]) -> tuple[str, _State] | None:
     except FileNotFoundError:
         # It has gone meanwhile.
         return None
+    except OSError:
+        # Reading it will say why, and that once: a link that leads to itself does not stand for its folder.
+        return entry.name, _State(0, 0)
 
 
 def _id(file: _File, data: bytes) -> str:

@@ -32,9 +32,9 @@ class Health:
     def loaded(self, model: Model) -> None:
         """The model is warm; one image says how long a turn may take."""
         self._is_warm = True
-        blank = np.zeros((1, *model.contract.shape), model.contract.dtype)
+        image = model.contract.example[np.newaxis]
         started = self._clock()
-        model.infer(blank)
+        model.infer(image)
         self._allow(self._max_batch * (self._clock() - started))
 
     def turned(self, now: float) -> None:

@@ -57,7 +57,7 @@ class KafkaSource:
         self._connection = Outage("the connection to Kafka is lost, trying again", "connected to Kafka again")
         self._missing = Outage(f"the topic {topic!r} is gone, waiting for it", f"the topic {topic!r} is there again")
         self._reading = Outage("reading fails and will be repeated", "reading goes on")
-        self._subscribe()
+        self._subscribe(open_consumer())
 
     def read(self, max_records: int, timeout_s: float) -> list[Record]:
         """Up to `max_records` records; raises EdgeError when reading cannot go on."""
@@ -187,9 +187,9 @@ class KafkaSource:
         except kafka.errors.KafkaError as error:
             log.warning("the group was not left cleanly (%s): its other members wait for the session to end", error)
 
-    def _subscribe(self) -> None:
+    def _subscribe(self, consumer: Any) -> None:
         self._ahead = Ahead()
-        self._consumer = self._open_consumer()
+        self._consumer = consumer
         self._loop = self._consumer._net
         self._member = Member(self._consumer, self._topic)
         tolerate(self._consumer)
@@ -229,6 +229,12 @@ class KafkaSource:
             self._replace()
 
     def _replace(self) -> None:
+        try:
+            consumer = self._open_consumer()
+        except BrokerUnavailableError:
+            # It has gone again: when one answers, the old client may yet go on with it.
+            self._ill_since = time.monotonic()
+            return
         log.warning("the Kafka client makes no progress though a broker answers: it is replaced by a new one")
         self._on_revoked([Partition(*tp) for tp in self._consumer.assignment()])
         self.close()
@@ -236,7 +242,7 @@ class KafkaSource:
         if committing is not None:
             committing(BrokerUnavailableError("the Kafka client was replaced"))
         self._is_spinning, self._ill_since = False, None
-        self._subscribe()
+        self._subscribe(consumer)
 
     def _wait_after(self, error: Exception) -> None:
         fault = translate(error, "reading")

@@ -1,5 +1,6 @@
 """Serves the classifier's metrics and health over HTTP: /metrics, /livez and /readyz."""
 
+import contextlib
 import logging
 import socket
 import sys
@@ -17,7 +18,7 @@ from edge.metrics import Metrics
 log = logging.getLogger(__name__)
 
 PATIENCE_S = 5.0
-"""How long a client may take to say a word."""
+"""How long a client may take, from its first byte to the last of the answer."""
 MAX_CLIENTS = 8
 """Who comes while so many are served is turned away."""
 
@@ -127,6 +128,18 @@ class _Handler(BaseHTTPRequestHandler):
         self._pages = pages
         super().__init__(*rest)
 
+    def setup(self) -> None:
+        """Begin the patience: that of a socket begins anew with each byte."""
+        super().setup()
+        self._timer = threading.Timer(PATIENCE_S, _end, [self.connection])
+        self._timer.daemon = True
+        self._timer.start()
+
+    def finish(self) -> None:
+        """End the patience."""
+        self._timer.cancel()
+        super().finish()
+
     def do_GET(self) -> None:
         """One of the pages, or 404."""
         page = self._pages.get(self.path.partition("?")[0])
@@ -146,3 +159,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *arguments: Any) -> None:
         log.debug(format, *arguments)
+
+
+def _end(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)

@@ -148,7 +148,7 @@ def _session(
         # Falling back to another provider would print to stdout, and there is none.
         return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"], enable_fallback=False)
     except Exception as error:  # onnxruntime's errors share no root of their own
-        raise BadModelError(f"onnxruntime cannot load the model ({_first_line(error)})") from None
+        raise BadModelError(f"onnxruntime cannot load the model ({first_line(error)})") from None
 
 
 @cache
@@ -197,8 +197,7 @@ def _fits(dimensions: list[int | str | None], expected: tuple[int | None, ...]) 
 def _warm_up(model: Model, options: onnxruntime.RunOptions) -> None:
     contract = model.contract
     golden = contract.golden
-    blank = np.zeros((1, *contract.shape), contract.dtype)
-    images = np.stack([item.image for item in golden]) if golden else blank
+    images = np.stack([item.image for item in golden]) if golden else contract.example[np.newaxis]
     probabilities = _first_answers(model, images, options)
     if probabilities.shape != (len(images), len(contract.labels)):
         raise BadModelError(f"the model gives {probabilities.shape} for {len(images)} images")
@@ -221,12 +220,13 @@ def _first_answers(model: Model, images: npt.NDArray[Any], options: onnxruntime.
     except Exception as error:  # onnxruntime's errors share no root of their own
         if options.terminate:
             raise BadModelError(f"the model has no answer to its first images after {MAX_WARM_UP_S:g} s") from None
-        raise BadModelError(f"the model fails on its first images ({_first_line(error)})") from None
+        raise BadModelError(f"the model fails on its first images ({first_line(error)})") from None
     finally:
         timer.cancel()
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What onnxruntime says, in one printable line."""
     line = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
     # It may quote names of the model, and nothing in a file may steer the terminal.
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line)

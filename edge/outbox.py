@@ -35,6 +35,9 @@ class Outbox(Protocol):
     def accepted(self) -> Iterator[str]:
         """Ids of images that are safe by now, each once."""
 
+    def check(self) -> None:
+        """Raises EdgeError when no further image would arrive, also while none is offered."""
+
     def finish(self, is_whole: bool) -> None:
         """Wait for what is on its way; `is_whole` when all images were sensed that should be.
 
@@ -74,6 +77,10 @@ class Direct:
             image_id = self._acknowledged.popleft()
             self._accepted += 1
             yield image_id
+
+    def check(self) -> None:
+        """Raises what a write failed with."""
+        self._pubsub.check()
 
     def finish(self, is_whole: bool) -> None:
         """Wait for the acknowledgements."""

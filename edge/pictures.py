@@ -116,7 +116,11 @@ class Decoder:
             # A JPEG can be decoded at a fraction of its size, which takes as little of time and memory.
             longest = 2 * max(target.width, target.height)
             image.draft(mode, (longest, longest))
-        upright = _eight_bits(ImageOps.exif_transpose(image)).convert(mode)
+        # Pillow takes up to four bytes a pixel, and again as many for each copy.
+        ImageOps.exif_transpose(image, in_place=True)
+        upright = _eight_bits(image)
+        if upright.mode != mode:
+            upright = upright.convert(mode)
         if target is None:
             return np.asarray(upright)
         size = (target.width, target.height)

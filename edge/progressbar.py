@@ -29,6 +29,10 @@ class Counted:
         """As the outbox says."""
         return self._outbox.accepted()
 
+    def check(self) -> None:
+        """As the outbox does."""
+        self._outbox.check()
+
     def finish(self, is_whole: bool) -> None:
         """As the outbox does."""
         self._outbox.finish(is_whole)

@@ -130,6 +130,12 @@ class PubSub:
         on_done = self._on_done if on_acknowledged is None else partial(self._on_done, on_acknowledged=on_acknowledged)
         self._sink.write(topic, value, key, headers, on_done)
 
+    def check(self) -> None:
+        """Raises EdgeError when an earlier write failed, or when none is acknowledged and no waiting mends that."""
+        self._diagnose()
+        with self._settled:
+            self._listen()
+
     def flush(self, timeout_s: float = SETTLE_TIMEOUT_S) -> None:
         """Return when the broker has acknowledged every write.
 
@@ -168,9 +174,6 @@ class PubSub:
             self._diagnose()
             with self._settled:
                 self._listen()
-                if self._failures:
-                    failures, self._failures = self._failures, []
-                    raise failures[0]
                 if self._unsettled <= unsettled:
                     return
                 if self._stop.is_set() and not is_stopping:
@@ -181,8 +184,10 @@ class PubSub:
 
     def _listen(self) -> None:
         # A write that has failed is settled, but no sign that anything is acknowledged again.
-        if not self._failures:
-            self._silence.note(self._unsettled > 0 and time.monotonic() - self._last_settled > SILENCE_S)
+        if self._failures:
+            failures, self._failures = self._failures, []
+            raise failures[0]
+        self._silence.note(self._unsettled > 0 and time.monotonic() - self._last_settled > SILENCE_S)
 
     def _diagnose(self) -> None:
         """Ask now and then why nothing is acknowledged; raises EdgeError when no waiting mends it."""

@@ -28,6 +28,7 @@ def sense(
     try:
         while sensed != limit and not stop.wait(min(LOOK_S, max(0.0, next_s - time.monotonic()))):
             _note(source, outbox, print_ids)
+            outbox.check()
             if time.monotonic() < next_s:
                 continue
             image = source.next()

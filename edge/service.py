@@ -13,6 +13,7 @@ from edge.codec import Request, Timing, decode_request, stacked
 from edge.delivery import Delivery
 from edge.errors import BadRequestError
 from edge.hooks import Answers, Hooks, Served
+from edge.inference import Inferred, infer
 from edge.letter import encode_dead_letter
 from edge.progress import Ticket
 from edge.records import Record, Source
@@ -42,15 +43,6 @@ class Counts:
     dead_letters: int = 0
 
 
-@dataclass(frozen=True)
-class _Inferred:
-    """Class probabilities, float32 [N, classes], and when their inference began and ended, monotonic."""
-
-    probabilities: npt.NDArray[np.float32]
-    started: float
-    ended: float
-
-
 @dataclass
 class _Batch:
     """What was read at once; `inferred` is there when its inference goes on beside the loop."""
@@ -60,7 +52,7 @@ class _Batch:
     polled: float
     received_ns: int
     requests: list[Request]
-    inferred: Future[_Inferred] | None = None
+    inferred: Future[Inferred] | None = None
 
 
 class Service:
@@ -132,11 +124,9 @@ class Service:
                 self._reject(batch.ticket, record, error)
         return batch
 
-    def _infer(self, batch: _Batch) -> _Inferred:
+    def _infer(self, batch: _Batch) -> Inferred:
         model = batch.served.model
-        images = stacked(batch.requests, model.contract)
-        started = time.monotonic()
-        return _Inferred(model.infer(images), started, time.monotonic())
+        return infer(model, stacked(batch.requests, model.contract))
 
     def _finish(self) -> None:
         """Write the answers of the last batch, unless that is done."""
@@ -146,7 +136,7 @@ class Service:
         inferred = self._infer(batch) if batch.inferred is None else batch.inferred.result()
         queue_ms, infer_ms = (inferred.started - batch.polled) * 1000, (inferred.ended - inferred.started) * 1000
         timing = Timing(batch.received_ns, time.time_ns(), queue_ms, infer_ms, len(batch.requests))
-        requests, probabilities = self._finite(batch.ticket, batch.requests, inferred.probabilities)
+        requests, probabilities = self._answered(batch.ticket, batch.requests, inferred)
         classes, confidences = probabilities.argmax(axis=1).tolist(), probabilities.max(axis=1).tolist()
         answers = Answers(batch.served, requests, classes, confidences, timing)
         for topic, records in self._hooks.emit(answers):
@@ -157,16 +147,16 @@ class Service:
             self._hooks.observer.answered(answers)
             self.counts.predictions += len(encoded)
 
-    def _finite(
-        self, ticket: Ticket, requests: list[Request], probabilities: npt.NDArray[np.float32]
+    def _answered(
+        self, ticket: Ticket, requests: list[Request], inferred: Inferred
     ) -> tuple[list[Request], npt.NDArray[np.float32]]:
         """Those requests to which the model has an answer; the others are rejected."""
-        is_finite = np.isfinite(probabilities).all(axis=1)
-        if is_finite.all():
-            return requests, probabilities
-        for index in np.flatnonzero(~is_finite).tolist():
-            self._reject(ticket, requests[index].record, BadRequestError("the model's output is not finite"))
-        return [requests[index] for index in np.flatnonzero(is_finite).tolist()], probabilities[is_finite]
+        if not inferred.failures:
+            return requests, inferred.probabilities
+        for index, error in sorted(inferred.failures.items()):
+            self._reject(ticket, requests[index].record, error)
+        kept = [index for index in range(len(requests)) if index not in inferred.failures]
+        return [requests[index] for index in kept], inferred.probabilities[kept]
 
     def _reject(self, ticket: Ticket, record: Record, error: BadRequestError) -> None:
         self._rejections.note(record, error)

@@ -58,7 +58,7 @@ class Spooled:
 
     def offer(self, image: Sensed) -> bool:
         """Store an image; raises what has ended the sending for good."""
-        self._check()
+        self.check()
         if len(image.value) > MAX_VALUE_BYTES:
             raise BadDataError(f"the image has {len(image.value):,} bytes, which is more than a Kafka record holds")
         if not self._spool.put(image):
@@ -72,11 +72,16 @@ class Spooled:
         while self._stored:
             yield self._stored.popleft()
 
+    def check(self) -> None:
+        """Raises what has ended the sending for good, such as a password that the broker refuses."""
+        if self._forwarder.error is not None:
+            raise self._forwarder.error
+
     def finish(self, is_whole: bool) -> None:
         """Empty the spool if that can be done; not when stopped, since what is in it goes out after the next start."""
         if is_whole:
             self._forwarder.drain(self._patience_s, self._stop)
-        self._check()
+        self.check()
         if is_whole and self._spool.left and not self._stop.is_set():
             raise BrokerUnavailableError(
                 "no broker takes the images that are left in the spool: start again with this --spool when one does"
@@ -97,7 +102,3 @@ class Spooled:
             f"{counts.sent} sent and acknowledged, {counts.dropped} dropped{earlier}, "
             f"{self._spool.left} left in the spool"
         )
-
-    def _check(self) -> None:
-        if self._forwarder.error is not None:
-            raise self._forwarder.error

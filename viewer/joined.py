@@ -1,5 +1,6 @@
 """Requests, predictions and dead letters brought together by the request's id; pure, and bounded in all it keeps."""
 
+import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -19,6 +20,10 @@ GRACE_S = 0.5
 
 MAX_ANSWERED = 10_000
 """Of so many answered requests the ids are known, by which a repeated prediction is recognised."""
+
+
+_MAX_ID_CHARACTERS = 200
+"""Of a longer id a hash is kept in its place: whoever may write requests may name them by megabytes."""
 
 
 class Answer(NamedTuple):
@@ -85,7 +90,7 @@ class Join:
         name = header(record, REQUEST_ID) or default_id(record)
         if (early := self._early.pop(name, None)) is not None:
             return self._answer(early, record)
-        if name not in self._answered and name not in self._waiting:
+        if _key(name) not in self._answered and name not in self._waiting:
             self._waiting[name] = _Waiting(record, now, is_old)
             self._waiting_bytes += _size(record)
         while len(self._waiting) > MAX_WAITING or self._waiting_bytes > MAX_WAITING_BYTES:
@@ -99,7 +104,7 @@ class Join:
         except BadDataError:
             self.counts.unreadable += 1
             return None
-        if prediction.id in self._answered or prediction.id in self._early:
+        if _key(prediction.id) in self._answered or prediction.id in self._early:
             self.counts.repeated += 1
             return None
         early = _Early(prediction, record, seen_ns, now)
@@ -134,7 +139,7 @@ class Join:
         return Answer(early.prediction, early.record, request, early.seen_ns)
 
     def _settle(self, name: str) -> None:
-        self._answered[name] = None
+        self._answered[_key(name)] = None
         if len(self._answered) > MAX_ANSWERED:
             self._answered.popitem(last=False)
 
@@ -149,6 +154,10 @@ class Join:
         _, waiting = self._waiting.popitem(last=False)
         self._waiting_bytes -= _size(waiting.request)
         self.counts.forgotten += not waiting.is_old
+
+
+def _key(name: str) -> str:
+    return name if len(name) <= _MAX_ID_CHARACTERS else hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()
 
 
 def _size(record: Record) -> int:

@@ -1,16 +1,20 @@
 """The port, and the web server on a thread of its own, so that the main thread hears signals as in every app."""
 
+import asyncio
 import ipaddress
 import logging
 import socket
 import threading
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from edge.errors import ConfigurationError
 from viewer.guard import App
 
 MAX_CONNECTIONS = 200
+HEAD_S = 10.0
+"""How long a connection may go without a request whose head is whole."""
 CLOSE_S = 2
 """How long connections may take to end once the app was told to stop."""
 
@@ -44,6 +48,27 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+class _Impatient(H11Protocol):  # type: ignore[misc] # mypy runs where uvicorn is not
+    """uvicorn waits for ever for the first request, and for the rest of one that comes byte by byte."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)
+        self._last = self.cycle
+        self._next = self.loop.call_later(HEAD_S, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._next.cancel()
+        super().connection_lost(exc)
+
+    def _look(self) -> None:
+        is_answering = self.cycle is not None and not self.cycle.response_complete
+        if not is_answering and self.cycle is self._last:
+            self.transport.close()
+            return
+        self._last = self.cycle
+        self._next = self.loop.call_later(HEAD_S, self._look)
+
+
 class Server:
     """Serves from its making until it is closed."""
 
@@ -57,7 +82,7 @@ class Server:
             proxy_headers=False,
             lifespan="off",
             ws="none",
-            http="h11",
+            http=_Impatient,
             loop="asyncio",
             limit_concurrency=MAX_CONNECTIONS,
             timeout_graceful_shutdown=CLOSE_S,

@@ -14,7 +14,7 @@ GROUPS: dict[str, Sequence[str]] = {
         *("sensed", "sensing", "spool*"),
     ),
     "options of the loop": (*("drift", "escalation", "exposition", "freshness", "health", "metrics*", "pin", "swap"),),
-    "the loop": ("hooks", "rejections", "service"),
+    "the loop": ("hooks", "inference", "rejections", "service"),
     "tracing": ("traced", "tracing"),
     "delivery": ("delivery", "progress", "transactions"),
     "consumer: tell and draw": ("drawn", "halfblocks", "raster", "reading", "requested", "stats"),

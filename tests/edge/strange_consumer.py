@@ -98,10 +98,13 @@ class Cluster:
     def __init__(self) -> None:
         self.consumers: list[StrangeConsumer] = []
         self.fault: EdgeError | None = None
+        self.opening_fails_with: EdgeError | None = None
         self.revoked: list[Any] = []
         self.source = KafkaSource(self.open_consumer, "topic", self.on_revoked, lambda: self.fault)
 
     def open_consumer(self) -> StrangeConsumer:
+        if self.opening_fails_with is not None:
+            raise self.opening_fails_with
         self.consumers.append(StrangeConsumer())
         return self.consumers[-1]
 

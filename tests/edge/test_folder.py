@@ -10,6 +10,7 @@ from edge import folder as folder_module
 from edge.errors import BadDataError, ConfigurationError
 from edge.folder import Folder
 from edge.sensed import Sensed
+from tests.system.processes import wait_until
 
 
 def decode(data: bytes) -> tuple[bytes, str | None]:
@@ -187,6 +188,20 @@ def test_files_that_vanish_are_passed_over(tmp_path: Path) -> None:
     assert first is not None
     folder.accepted(first.id)
     assert (names(tmp_path / "sent"), folder.broken) == (["c.png"], 0)
+
+
+def test_a_link_that_leads_nowhere_is_told_once_and_stands_for_no_other_file(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere")
+    put(tmp_path / "good.png", b"1", 1000)
+    folder = Folder(tmp_path, decode, None)
+    assert values(folder) == [b"1"]
+    wait_until(lambda: folder.next() is None and folder.broken == 1, "the link")
+    assert [folder.next() for _ in range(20)] == [None] * 20
+    assert caplog.text.count("loop.png is left where it is, and not sent") == 1
+    assert "gone.png" not in caplog.text
 
 
 def test_a_folder_that_goes_away_is_told_and_waited_for(

@@ -135,6 +135,8 @@ def test_a_refusal_that_no_waiting_mends_is_raised_and_the_images_stay(tmp_path:
         outbox.offer(image(0))
         wait_until(lambda: outbox._forwarder.error is not None, "the refusal")
         with pytest.raises(NotAuthorisedError, match="no right"):
+            outbox.check()
+        with pytest.raises(NotAuthorisedError, match="no right"):
             outbox.offer(image(1))
         with pytest.raises(NotAuthorisedError, match="no right"):
             outbox.finish(is_whole=False)

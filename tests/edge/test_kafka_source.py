@@ -93,6 +93,21 @@ def test_a_client_that_is_busy_with_nothing_while_a_broker_answers_is_replaced()
 
 
 @pytest.mark.usefixtures("no_patience")
+def test_a_broker_that_goes_while_a_client_is_replaced_is_waited_for_by_the_old_one() -> None:
+    cluster = Cluster()
+    cluster.consumers[0].is_busy = True
+    cluster.opening_fails_with = BrokerUnavailableError("gone again")
+    for _ in range(3):
+        assert cluster.source.read(500, 0.1) == []
+    assert not cluster.consumers[0].is_closed
+    assert cluster.revoked == []
+    cluster.opening_fails_with = None
+    cluster.source.read(500, 0.1)
+    cluster.source.read(500, 0.1)
+    assert [consumer.is_closed for consumer in cluster.consumers] == [True, False]
+
+
+@pytest.mark.usefixtures("no_patience")
 def test_a_client_without_a_connection_waits_for_a_broker_that_is_away() -> None:
     cluster = Cluster()
     cluster.consumers[0].is_connected = False

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from click.testing import CliRunner
 
-from edge import exposition
+from edge import exposition, metrics_server
 from edge.classifier import main
 from edge.errors import ConfigurationError
 from edge.hooks import Served
@@ -80,6 +80,23 @@ def test_who_sends_nonsense_or_nothing_keeps_nobody_from_being_served(server: Me
         each.close()
     wait_until(lambda: server._server._free._value == MAX_CLIENTS, "their end")
     assert ask(server, "/livez")[0] == 200
+
+
+def test_who_sends_a_byte_now_and_then_is_ended_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics_server, "PATIENCE_S", 0.5)
+    server = serve_metrics("127.0.0.1", 0, 64)
+    with socket.create_connection(("127.0.0.1", server.port)) as client:
+
+        def is_ended() -> bool:
+            try:
+                client.sendall(b"x")
+            except OSError:
+                return True
+            return False
+
+        wait_until(is_ended, "its end")
+    wait_until(lambda: server._server._free._value == MAX_CLIENTS, "room for others")
+    server.close()
 
 
 def test_a_port_that_is_closed_is_free_again_and_its_thread_is_gone() -> None:

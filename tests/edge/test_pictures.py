@@ -49,6 +49,29 @@ def test_pixels_of_the_right_size_and_mode_are_kept_as_they_are() -> None:
     np.testing.assert_array_equal(np.frombuffer(value, np.uint8).reshape(3, 28, 28), COLOUR.transpose(2, 0, 1))
 
 
+def test_a_large_picture_is_in_memory_once() -> None:
+    code = """
+import io, resource
+from PIL import Image
+from edge.pictures import Decoder, Target
+file = io.BytesIO()
+Image.new("RGB", (16, 16)).save(file, "PNG")
+decode = Decoder(Target(28, 28, "RGB"))
+decode(file.getvalue())
+file = io.BytesIO()
+with Image.new("RGB", (5000, 5000)) as large:
+    large.save(file, "PNG")
+before, made = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file.getvalue()
+del large, file
+for _ in range(2):
+    decode(made)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    # Making it has taken as much as decoding it may: 4 bytes a pixel, and a copy would be 100 MB more.
+    assert int(done.stdout) < 50_000
+
+
 def test_colour_becomes_grey_and_grey_colour() -> None:
     red_green_blue = np.zeros((28, 28, 3), np.uint8)
     for channel in range(3):

@@ -12,7 +12,7 @@ import pytest
 from edge import service
 from edge.codec import decode_prediction
 from edge.delivery import AtLeastOnce
-from edge.errors import BrokerUnavailableError, FencedError
+from edge.errors import BrokerUnavailableError, EdgeError, FencedError
 from edge.hooks import Hooks, Served
 from edge.images import Images
 from edge.memory_client import MemoryClient, MemorySink, MemorySource
@@ -75,6 +75,63 @@ def test_an_output_that_is_not_finite_is_a_dead_letter(samples: Images, monkeypa
     assert [json.loads(record.value or b"")["id"] for record in client.topics["out"]] == ["in-0-0", "in-0-2"]
     (dead,) = client.topics["dead"]
     assert dict(dead.headers)["__connect.errors.exception.message"] == b"the model's output is not finite"
+
+
+def failing_on(model: Model, monkeypatch: pytest.MonkeyPatch, fails: Callable[[npt.NDArray[Any]], bool]) -> None:
+    honest: Callable[[npt.NDArray[Any]], npt.NDArray[np.float32]] = model.infer
+
+    def infer(images: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        if fails(images):
+            raise RuntimeError("indices element out of data bounds\nand a page more")
+        return honest(images)
+
+    monkeypatch.setattr(model, "infer", infer)
+
+
+def test_an_image_on_which_the_model_fails_is_a_dead_letter_and_its_neighbours_are_answered(
+    samples: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, model = MemoryClient(), load_model(LENET)
+    for image in samples.image[:40]:
+        client.append("in", image.tobytes())
+    bad = samples.image[17].reshape(28, 28, 1)
+    failing_on(model, monkeypatch, lambda images: any((image == bad).all() for image in images))
+    classify(client, model)
+    expected = load_model(LENET).infer(samples.image.reshape(-1, 28, 28, 1)).argmax(axis=1).tolist()
+    found = {prediction.id: prediction.class_index for prediction in map(decode_prediction, client.topics["out"])}
+    assert found == {f"in-0-{n}": expected[n] for n in range(40) if n != 17}
+    (dead,) = client.topics["dead"]
+    headers = dict(dead.headers)
+    assert headers["__connect.errors.offset"] == b"17"
+    said = headers["__connect.errors.exception.message"]
+    assert said == b"the model fails on it (indices element out of data bounds)"
+    assert list(client.committed.values()) == [40]
+
+
+def test_a_model_that_fails_on_any_image_ends_the_loop_and_rejects_nothing(
+    samples: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, model = MemoryClient(), load_model(LENET)
+    client.append("in", samples.image[0].tobytes())
+    failing_on(model, monkeypatch, lambda _: True)
+    with pytest.raises(EdgeError, match=r"fails on any image.*indices element out of data bounds\)$") as raised:
+        classify(client, model)
+    assert raised.value.exit_code == 70
+    assert client.topics.get("dead", []) == []
+    assert not client.committed
+
+
+def test_an_answer_of_another_shape_is_never_taken_for_somebody_elses(
+    samples: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, model = MemoryClient(), load_model(LENET)
+    honest: Callable[[npt.NDArray[Any]], npt.NDArray[np.float32]] = model.infer
+    monkeypatch.setattr(model, "infer", lambda images: honest(images)[: 1 if len(images) == 1 else -1])
+    for image in samples.image[:20]:
+        client.append("in", image.tobytes())
+    classify(client, model)
+    expected = honest(samples.image[:20].reshape(-1, 28, 28, 1)).argmax(axis=1).tolist()
+    assert [decode_prediction(record).class_index for record in client.topics["out"]] == expected
 
 
 @pytest.mark.parametrize("failing", [0, 1, 17, 150])

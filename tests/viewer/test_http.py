@@ -184,6 +184,28 @@ def test_a_page_that_comes_back_is_told_what_it_has_missed(topics: Wire, viewer:
             events.next("figures")
 
 
+def test_who_asks_nothing_or_a_byte_at_a_time_is_turned_away(viewer: Viewer) -> None:
+    with (
+        socket.create_connection((HOST, viewer.port)) as silent,
+        socket.create_connection((HOST, viewer.port)) as slow,
+        viewer.events() as events,
+    ):
+        slow.sendall(b"GET / HTTP/1.1\r\nX: ")
+
+        def is_ended() -> bool:
+            try:
+                slow.sendall(b"x")
+            except OSError:
+                return True
+            return False
+
+        wait_until(is_ended, "the end of the slow one")
+        silent.settimeout(30)
+        assert silent.recv(1) == b""
+        # A page that listens is not asked for more.
+        events.next("figures")
+
+
 def test_pages_are_turned_away_when_there_are_too_many(topics: Wire) -> None:
     with Viewer(topics) as viewer:
         opened = [socket.create_connection((HOST, viewer.port)) for _ in range(33)]

@@ -101,6 +101,18 @@ def test_waiting_requests_are_bounded_in_number_and_bytes(monkeypatch: pytest.Mo
     assert join._waiting_bytes == 0
 
 
+def test_of_long_ids_little_is_kept_and_they_are_known_again(contract: Contract) -> None:
+    join = Join()
+    for n in range(3):
+        name = "a" * 100_000 + str(n)
+        asked = request(n, name)
+        assert join.request(asked, 0.0) is None
+        assert join.prediction(prediction(asked, contract), 0.0, 5) is not None
+        assert join.prediction(prediction(asked, contract), 0.0, 5) is None
+    assert join.counts.repeated == 3
+    assert sum(map(len, join._answered)) == 3 * 64
+
+
 def test_early_predictions_and_known_answers_are_bounded(contract: Contract, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(joined, "MAX_WAITING", 10)
     monkeypatch.setattr(joined, "MAX_ANSWERED", 10)
