@@ -85,7 +85,9 @@ lint: .venv-edge/ready ## ruff, mypy --strict, and no secret in the tree
 # hence grep. What it flags wrongly gets `# pragma: allowlist secret` on its line.
 .PHONY: secrets
 secrets: ## No secret and no private key in what git tracks or would add
-	@files() { git ls-files -z --cached --others --exclude-standard; }; \
+	@if [ ! -e .git ]; then echo "make: this is no git checkout: it is not searched for secrets" >&2; exit 0; fi; \
+	git ls-files >/dev/null || { echo "make: git cannot list this tree: it was not searched for secrets" >&2; exit 1; }; \
+	files() { git ls-files -z --cached --others --exclude-standard; }; \
 	keys=$$(files | xargs -0 grep --text --no-messages --files-with-matches \
 	    -e '-----BEGIN [A-Z0-9 ]*PRIVATE KEY' || true); \
 	if [ -n "$$keys" ]; then echo "make: a private key is in the tree: $$keys" >&2; exit 1; fi; \

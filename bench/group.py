@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bench.apps import App
@@ -92,17 +93,21 @@ def parameters(options: Sequence[str]) -> dict[str, Any]:
 
 
 def loaded(setup: Setup) -> tuple[Model, Images]:
-    """The model that the classifiers serve, and the images that they are sent.
+    """The model that the classifiers serve, and the images that they are sent; raises as `fitting` does."""
+    return fitting(setup.model, setup.images, setup.options)
+
+
+def fitting(model: Path, images: Path, options: Sequence[str]) -> tuple[Model, Images]:
+    """A model as the classifier loads it with these options, and images.
 
     Raises: BadDataError when these do not fit: each would end as a dead letter.
     """
-    found = parameters(setup.options)
-    model = load_model(setup.model, found["contract"], found["model_sha256"])
-    images = load_images(setup.images)
-    size, due = images.image[0].nbytes, model.contract.input_bytes
+    found = parameters(options)
+    served, sent = load_model(model, found["contract"], found["model_sha256"]), load_images(images)
+    size, due = sent.image[0].nbytes, served.contract.input_bytes
     if size != due:
         raise BadDataError(f"the images have {size:,} bytes, the model takes {due:,}: name others with --images")
-    return model, images
+    return served, sent
 
 
 def delivery_options(delivery: str, number: int) -> list[str]:

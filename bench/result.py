@@ -6,6 +6,7 @@ import platform
 import shlex
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -61,8 +62,16 @@ def document(benchmark: str, configuration: Mapping[str, Any], results: Mapping[
 
 
 def write(path: Path, result: Mapping[str, Any]) -> None:
-    """Write a document, and say where it is."""
-    path.write_text(json.dumps(result, indent=2, allow_nan=False) + "\n")
+    """Write a document, and say where it is.
+
+    Raises: BadDataError when it cannot be written; it is then on stdout.
+    """
+    text = json.dumps(result, indent=2, allow_nan=False)
+    try:
+        path.write_text(text + "\n")
+    except OSError as error:
+        click.echo(text)
+        raise BadDataError(f"{path} cannot be written ({error.strerror}): the result is above, as JSON") from None
     click.echo(f"JSON: {path}")
 
 
@@ -100,19 +109,31 @@ def is_table(value: Any) -> bool:
 
 
 def check_folder(_: click.Context, __: click.Parameter, path: Path) -> Path:
-    """A callback that accepts a file whose folder is there."""
-    if not path.absolute().parent.is_dir():
-        raise click.BadParameter(f"there is no folder {path.absolute().parent}")
-    return path
+    """A callback that accepts a file whose folder is there, and to which it can be written."""
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise click.BadParameter(f"there is no folder {folder}")
+    try:
+        with path.open("ab") if path.exists() else tempfile.TemporaryFile(dir=folder):
+            return path
+    except OSError as error:
+        raise click.BadParameter(f"{path} cannot be written ({error.strerror})") from None
 
 
 def _commit() -> str | None:
     """The commit of this tree, with a mark when it was changed since; None outside of git."""
-    git = ["git", "-C", str(_ROOT), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    # What results are written into is no change of what is measured.
+    changes = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!docs", ":!README.md")
+    commit = _git("rev-parse", "--short=12", "HEAD")
+    return None if commit is None else commit + ("-dirty" if changes else "")
+
+
+def _git(*arguments: str) -> str | None:
     try:
-        return subprocess.run(git, capture_output=True, check=True, text=True).stdout.strip()
+        done = subprocess.run(["git", "-C", str(_ROOT), *arguments], capture_output=True, check=True, text=True)  # noqa: S607
     except (OSError, subprocess.CalledProcessError):
         return None
+    return done.stdout.strip()
 
 
 def _processor() -> str:

@@ -140,13 +140,13 @@ class Feed:
         if answer.seen_ns is not None:
             self._total += 1
             label, model = prediction.label[:MAX_TEXT], (prediction.model[:MAX_TEXT], prediction.sha256[:12])
-            self._minute.add(time.time(), label, _key(answer.record), model, is_right, times.total_ms, stages)
+            self._minute.add(time.monotonic(), label, _key(answer.record), model, is_right, times.total_ms, stages)
         now, is_mine = time.monotonic(), prediction.id in self.mine
         is_pinned = is_right is False or prediction.confidence < self._choice.unsure_below
         is_sampled = (self._old if answer.seen_ns is None else self._sample).takes(now)
         if not (is_mine or is_sampled or (is_pinned and self._pins.takes(now))):
             return
-        self._minute.show(time.time())
+        self._minute.show(time.monotonic())
         image = None if answer.request is None else picture(answer.request, self._contract)
         self._board.put(
             "prediction",
@@ -182,7 +182,7 @@ class Feed:
     def _figures(self) -> dict[str, Any]:
         counts = self._join.counts
         return {
-            **self._minute.summary(time.time()),
+            **self._minute.summary(time.monotonic()),
             "total": self._total,
             "dead": self._dead,
             "waiting": self._join.waiting,

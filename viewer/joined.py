@@ -79,8 +79,8 @@ class Join:
 
     @property
     def waiting(self) -> int:
-        """How many requests wait for their predictions."""
-        return len(self._waiting)
+        """How many requests wait for their predictions, of those that came since somebody looks."""
+        return sum(not waiting.is_old for waiting in self._waiting.values())
 
     def request(self, record: Record, now: float, is_old: bool = False) -> Answer | None:
         """A request was read: the answer, if its prediction was read before.

@@ -22,6 +22,7 @@ import click
 
 from bench import result
 from bench.apps import broker, unwind_on_sigterm
+from bench.group import fitting
 from bench.latency import fixed_rate, offline, server, single_stream, table
 from bench.latency.conditions import Conditions
 from bench.load.schedule import SCHEDULES
@@ -30,8 +31,7 @@ from bench.systems import System, systems
 from edge import cli, cluster_options
 from edge.classifier import delivery_option
 from edge.cluster import Cluster
-from edge.images import Images, load_images
-from edge.model import load_model
+from edge.images import Images
 from edge.query import SAMPLES
 
 DURATION_S, STEP_S = 20.0, 4.0
@@ -144,8 +144,7 @@ def main(
     named, the topics bench_… remain.
     """
     unwind_on_sigterm()
-    sent = load_images(images)
-    sha256 = load_model(model).sha256
+    served, sent = fitting(model, images, options)
     length_s = duration or (STEP_S if scenario == "server" else DURATION_S)
     conditions = Conditions(rate, schedule, length_s, warm_up, grace, late_after, bound, requests, rounds, seed)
     measure, show = SCENARIOS[scenario]
@@ -156,7 +155,7 @@ def main(
         **vars(conditions),
         "floors": floors,
         "model": model.name,
-        "model_sha256": sha256,
+        "model_sha256": served.sha256,
         "images": images.name,
         "client": cluster_options.chosen_client() if cluster is None else cluster.client,
         "delivery": delivery,

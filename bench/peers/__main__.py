@@ -11,7 +11,7 @@ import click
 from bench import result
 from bench.apps import broker, unwind_on_sigterm
 from bench.errors import AppError
-from bench.group import parameters
+from bench.group import fitting, parameters
 from bench.options import images_option, model_option, rounds_option
 from bench.peers.measure import Bench
 from bench.peers.rounds import RATE_PER_S, Findings, Plan, install, measure, seconds_of
@@ -19,8 +19,6 @@ from bench.peers.summary import results
 from bench.peers.systems import SYSTEMS, System
 from bench.peers.table import markdown, verdicts
 from edge import cli
-from edge.images import load_images
-from edge.model import load_model
 
 MOST_LOAD = 0.5
 """Processes that may have been running on average in the last minute: the bench itself needs two cores."""
@@ -79,7 +77,7 @@ def main(
     if skip_latency and skip_drain:
         raise click.UsageError("--skip-latency and --skip-drain leave nothing to measure")
     unwind_on_sigterm()
-    served, sent = load_model(model), load_images(images)
+    served, sent = fitting(model, images, [])
     seed = secrets.randbelow(2**31) if seed is None else seed
     plan = Plan(rounds, requests, seed, not skip_latency, not skip_drain)
     findings = Findings()

@@ -48,7 +48,7 @@ def origin(result: Result) -> str:
     names += [f"{name} {value}" for name, value in versions.items() if name not in ("python", "kafka")]
     where = f"{machine['processor']}, {machine['cores']} cores, {machine['system'].partition('-')[0]}"
     when = f"commit {result['commit']}, {result['date'][:10]}"
-    command = result.get("command", f"python -m bench.{result['benchmark']}")
+    command = result.get("command", f"bench.{result['benchmark']}")
     return f"`{command}` ({where}; {', '.join(names)}; {when})"
 
 

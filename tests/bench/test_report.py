@@ -140,6 +140,14 @@ def test_what_is_not_known_is_shown_and_nothing_is_executed(tmp_path: Path) -> N
     assert all(word in page.words for word in ("unheard of", "deep er", "[1, 2]", "empty", "seen", "500 characters"))
 
 
+def test_of_two_results_of_a_kind_the_older_one_is_held_against_its_own(tmp_path: Path) -> None:
+    first, second = (document("throughput", THROUGHPUT, client=client) for client in ("kafka-python", "confluent"))
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps(second))
+    said, _ = run(tmp_path, first, second, options=("--compare", str(path)))
+    assert "under the same conditions" in said
+
+
 def test_a_comparison_says_what_changed_and_what_is_not_the_same(tmp_path: Path) -> None:
     old = document("throughput", THROUGHPUT, requests=1000)
     new = copy.deepcopy(old)

@@ -36,6 +36,20 @@ def git(folder: Path, *arguments: str) -> None:
     subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True)  # noqa: S607
 
 
+def test_a_tree_that_git_does_not_know_is_not_accused(tmp_path: Path) -> None:
+    (tmp_path / "key.pem").write_bytes(KEY % b"")
+    done = secrets(tmp_path)
+    assert (done.returncode, done.stderr.splitlines()) == (
+        0,
+        ["make: this is no git checkout: it is not searched for secrets"],
+    )
+    (tmp_path / ".git").write_text("gitdir: /nowhere\n")
+    done = secrets(tmp_path)
+    assert done.returncode == 2
+    assert "make: git cannot list this tree: it was not searched for secrets" in done.stderr
+    assert "is in the tree" not in done.stderr
+
+
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     git(tmp_path, "init")

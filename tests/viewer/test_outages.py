@@ -1,9 +1,12 @@
 """The page while its server or Kafka is away."""
 
 import uuid
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from edge.contract import Contract
 from localkafka import LocalKafka
 from tests.system.wire import Wire, wire_on
 from tests.viewer.asking import Ask
@@ -27,6 +30,23 @@ def test_a_page_left_open_comes_back_with_its_server(topics: Wire, window: Brows
         ask(0, key="after-the-restart")
         window.wait(lambda: "after-the-restart" in window.text("#live"), "a tile")
         assert window.run("return window.isTheSamePage")
+    window.complaints()
+
+
+def test_a_page_is_made_anew_when_its_server_comes_back_with_a_model_of_other_images(
+    topics: Wire, window: Browser, contract: Contract, tmp_path: Path
+) -> None:
+    other = tmp_path / "contract.json"
+    other.write_text(replace(contract, shape=(14, 14, 1), golden=()).to_json())
+    with Viewer(topics) as first:
+        window.driver.get(f"{first.origin}/")
+        window.wait(lambda: window.text("#state") == "connected", "the connection")
+        window.run("window.isTheSamePage = true")
+        assert first.terminate() == 0
+    with Viewer(topics, "--model", str(other), port=first.port):
+        window.wait(lambda: window.run("return !window.isTheSamePage"), "another page")
+        window.wait(lambda: window.text("#draw-size").startswith("14 "), "what it takes")
+        assert window.run("return document.querySelector('#draw canvas').width") == 14
     window.complaints()
 
 

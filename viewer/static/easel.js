@@ -54,7 +54,7 @@ export class Easel {
     this.refresh();
   }
 
-  /** Take a picture file over, resized to this size as `edge.query` does; raises what the browser says. */
+  /** Take a picture file over, resized to this size as `edge.query` does, except transparent parts; raises what the browser says. */
   async load(file) {
     const bitmap = await createImageBitmap(file, { resizeWidth: this.w, resizeHeight: this.h, resizeQuality: "high" });
     const canvas = new OffscreenCanvas(this.w, this.h);

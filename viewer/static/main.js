@@ -25,6 +25,7 @@ const wrong = new Wall($("wrong"), 3, "None so far.", filter, open);
 const unsure = new Wall($("unsure"), 3, "None so far.", filter, open);
 
 let mine = null;
+let shownInput = null; // what the model takes for which this page was made
 let unsureBelow = 0;
 let isPaused = false;
 let missed = 0;
@@ -34,6 +35,9 @@ const seen = new Set(); // ids of the newest predictions
 function onHello(hello) {
   unsureBelow = hello.unsure_below;
   const { model } = hello;
+  const input = JSON.stringify([model.shape, model.dtype, model.draw]);
+  if (shownInput !== null && shownInput !== input) location.reload(); // what was drawn is of another size
+  shownInput = input;
   filter.offerLabels(model.labels);
   setText($("unsure-note"), `the newest below ${percent(unsureBelow, 0)} confidence`);
   setText($("draw-size"), `${model.shape.join(" × ")} ${model.dtype}`);
