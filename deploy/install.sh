@@ -68,7 +68,15 @@ release=$target/releases/$VERSION-$(sha256sum <"$here/SHA256SUMS" | cut -c 1-12)
 trap 'rmdir "$target/installing"; [ -e "$release/complete" ] || rm -rf "$release"' EXIT
 trap 'exit 1' HUP INT TERM
 
-if [ -e "$release/complete" ]; then
+# As the classifier does: the model's golden inputs must give on this machine what they gave at export.
+answers() {
+    "$release/venv/bin/python" -c 'import pathlib, sys
+from edge.model import load_model
+load_model(pathlib.Path(sys.argv[1]))' "$release/model.onnx"
+}
+
+# A release that is whole may have lost its Python since, by an upgrade of the system: then it is made again.
+if [ -e "$release/complete" ] && answers 2>/dev/null; then
     echo "$release is there already"
 else
     rm -rf "$release"
@@ -79,14 +87,13 @@ else
         --only-binary :all: --find-links "$here/wheels" --require-hashes -r "$here/requirements.txt" ||
         fail "installing the wheels failed, as said above"
     cp "$here/model.onnx" "$here/edge.env" "$release/"
+    chmod 644 "$release/model.onnx" "$release/edge.env"  # whoever unpacked it may have let nobody else read them
     cp -R "$here/credentials" "$release/units/"
     for unit in "$here"/*.service; do
         sed "s|/opt/onnx-kafka-edge|$target|g" "$unit" >"$release/units/${unit##*/}"
     done
-    # As the classifier does: the model's golden inputs must give on this machine what they gave at export.
-    "$release/venv/bin/python" -c 'import pathlib, sys
-from edge.model import load_model
-load_model(pathlib.Path(sys.argv[1]))' "$release/model.onnx" || fail "the model does not run here, as said above"
+    answers || fail "the model does not run here, as said above"
+    sync  # a device may lose power right after this
     : >"$release/complete"
 fi
 
@@ -95,6 +102,7 @@ fi
 os.path.lexists(sys.argv[2]) and os.unlink(sys.argv[2])
 os.symlink(sys.argv[1], sys.argv[2])
 os.replace(sys.argv[2], sys.argv[3])' "releases/${release##*/}" "$target/current.new" "$target/current"
+sync
 if [ -n "$2" ]; then
     mkdir -p "$2" && cp "$release/units/"*.service "$2/" || fail "cannot write the units to $2"
 fi

@@ -12,7 +12,7 @@ import click
 
 from edge import cli, cluster_options, logs
 from edge.cluster import Cluster
-from edge.errors import BadDataError, EdgeError
+from edge.errors import BadDataError, ConfigurationError, EdgeError, NotAuthorisedError
 from edge.letter import REPLAYED_FROM, DeadLetter, details, hex_line, selected, to_json, to_line
 from edge.pubsub import PubSub
 from edge.records import Partition
@@ -170,7 +170,7 @@ def _chosen(
     pubsub: PubSub, topic: str, places: tuple[Place, ...], reason: str | None, since: datetime | None
 ) -> Iterator[DeadLetter]:
     if places:
-        yield from [_find(pubsub, topic, place) for place in places]
+        yield from [_find(pubsub, topic, place) for place in dict.fromkeys(places)]
         return
     with closing(pubsub.client.scan(topic)) as records:
         yield from selected(records, reason, since)
@@ -179,18 +179,20 @@ def _chosen(
 def _replay(pubsub: PubSub, letters: Iterator[DeadLetter], to: str | None, is_dry: bool) -> tuple[int, int]:
     """Write what can be written; returns how many were, and how many were refused."""
     replayed = refused = unsettled_bytes = 0
-    known: set[str] = set()
+    obstacles: dict[str, str | None] = {}
+    if to is not None:
+        _check_topic(pubsub, to)
+        obstacles[to] = None
     try:
         for letter in letters:
             topic = to or letter.said("topic")
-            if topic is None or letter.obstacle is not None:
+            if topic is not None and topic not in obstacles:
+                obstacles[topic] = _obstacle(pubsub, topic)
+            obstacle = letter.obstacle or ("it names no topic, --to does" if topic is None else obstacles[topic])
+            if topic is None or obstacle is not None:
                 refused += 1
-                reason = letter.obstacle or "it names no topic, --to does"
-                logs.say(logs.printable(f"{letter.id} is not replayed: {reason}"))
+                logs.say(logs.printable(f"{letter.id} is not replayed: {obstacle}"))
                 continue
-            if topic not in known:
-                _check_topic(pubsub, topic)
-                known.add(topic)
             replayed += 1
             if is_dry:
                 click.echo(logs.printable(f"{letter.id} would go to {topic}"))
@@ -214,6 +216,15 @@ def _find(pubsub: PubSub, topic: str, place: Place) -> DeadLetter:
     if record is None or record.offset != place[1]:
         raise BadDataError(f"there is no dead letter {place[0]}-{place[1]} in {topic!r}: `list` says what there is")
     return DeadLetter(record)
+
+
+def _obstacle(pubsub: PubSub, topic: str) -> str | None:
+    """Why nothing can be written to a topic that a dead letter names, which may be anything; None when it can."""
+    try:
+        _check_topic(pubsub, topic)
+    except (ConfigurationError, NotAuthorisedError) as error:
+        return error.message
+    return None
 
 
 def _check_topic(pubsub: PubSub, topic: str) -> None:

@@ -36,11 +36,15 @@ _ORT_TYPES = {"uint8": "tensor(uint8)", "float32": "tensor(float)"}
 
 
 class Model:
-    """An onnxruntime session with its contract; `sha256` is the first 12 hex digits of the file's hash."""
+    """An onnxruntime session with its contract; `sha256` is the first 12 hex digits of the file's hash.
+
+    `contract_sha256` is the same of a contract in a file of its own, else None.
+    """
 
     def __init__(self, session: onnxruntime.InferenceSession, contract: Contract, sha256: str) -> None:
         self.contract = contract
         self.sha256 = sha256
+        self.contract_sha256: str | None = None
         self._session = session
         batch = session.get_inputs()[0].shape[0]
         self._batch = batch if isinstance(batch, int) else RUN_BATCH
@@ -89,8 +93,12 @@ def load_model(
     data = _read(path, "model")
     if sha256 is not None and (found := hashlib.sha256(data).hexdigest()) != sha256.lower():
         raise BadModelError(f"the model file {path} has SHA-256 {found}; --model-sha256 asks for {sha256.lower()}")
-    contract = None if contract_path is None else Contract.from_json(_read(contract_path, "contract"))
-    return load_model_bytes(data, str(path), contract, threads, loading)
+    if contract_path is None:
+        return load_model_bytes(data, str(path), None, threads, loading)
+    text = _read(contract_path, "contract")
+    model = load_model_bytes(data, str(path), Contract.from_json(text), threads, loading)
+    model.contract_sha256 = _short(text)
+    return model
 
 
 def load_model_bytes(
@@ -111,15 +119,19 @@ def _load(data: bytes, contract: Contract | None, threads: int, loading: Loading
     contract = contract or summary.contract
     session = _session(data, summary.nodes, threads, loading.session_options)
     _check_signature(session, contract)
-    model = Model(session, contract, hashlib.sha256(data).hexdigest()[:12])
+    model = Model(session, contract, _short(data))
     _warm_up(model, loading.run_options)
     return model
 
 
+def _short(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:12]
+
+
 def _read(path: Path, what: str) -> bytes:
-    if path.exists() and not path.is_file():
-        raise BadModelError(f"the {what} file {path} is no regular file")
     try:
+        if path.exists() and not path.is_file():
+            raise BadModelError(f"the {what} file {path} is no regular file")
         with path.open("rb") as file:
             # One byte more than is accepted, so that a huge file is refused without being read.
             return file.read(onnxfile.MAX_MODEL_BYTES + 1)

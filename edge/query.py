@@ -14,7 +14,7 @@ import click
 from edge import cli, cluster_options, tracing
 from edge.cluster import Cluster
 from edge.codec import REQUEST_TOPIC_CONFIG
-from edge.errors import BadDataError
+from edge.errors import BadDataError, ConfigurationError
 from edge.images import IDX_IMAGES, load_images
 from edge.outbox import DROP_OLDEST, REFUSE, Bounds, Direct, Outbox
 from edge.pubsub import PubSub
@@ -129,7 +129,7 @@ def main(
         raise click.UsageError("the bounds of a spool need --spool")
     stop = cli.stop_on_signals()
     key = None if device is None else os.fsencode(device)
-    is_watched = images.is_dir() and not any(images.glob(f"*{IDX_IMAGES}*"))
+    is_watched = _is_watched(images)
     if is_watched and shuffle:
         raise click.UsageError("PNG and JPEG files are sent in the order of their times: leave --shuffle out")
     source = _watch(images, contract, key) if is_watched else _show(images, contract, key, seed if shuffle else None)
@@ -143,6 +143,14 @@ def main(
         sense(source, watched, interval_s, limit, print_ids, stop)
     broken = f", {source.broken} files left that cannot be read" if source.broken else ""
     click.echo(f"{outbox.summary}{broken}", err=print_ids)
+
+
+def _is_watched(path: Path) -> bool:
+    """Whether it is a folder into which pictures are put."""
+    try:
+        return path.is_dir() and not any(path.glob(f"*{IDX_IMAGES}*"))
+    except OSError as error:
+        raise ConfigurationError(f"this user cannot look at {path} ({error.strerror})") from None
 
 
 def _show(path: Path, contract: Path | None, key: bytes | None, seed: int | None) -> ImageSource:

@@ -1,7 +1,6 @@
 """The client's side of SCRAM (RFC 5802, RFC 7677): proves a password without sending it, checks the server's proof."""
 
 import base64
-import binascii
 import hashlib
 import hmac
 import secrets
@@ -69,5 +68,5 @@ def _fields(answer: bytes) -> dict[str, str]:
 def _decode(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
-    except binascii.Error:
+    except ValueError:
         raise ScramError("its answer is no base64") from None

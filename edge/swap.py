@@ -65,8 +65,8 @@ class ModelWatch:
         self._seen: Hashable = None
         self._judged: Hashable = None
         self._refused: Hashable = None
-        # What serves was read before: where it is another file by now, the first looks tell it by this.
-        self._serving: Hashable = (served.model.sha256, *file.content()[1:])
+        # What serves was read before: where there are other files by now, the first looks tell it by this.
+        self._serving: Hashable = tuple(filter(None, (served.model.sha256, served.model.contract_sha256)))
         self._failure: Exception | None = None
         self._is_closed = False
         self._loading = Loading()

@@ -125,6 +125,17 @@ def test_the_same_again_changes_nothing_and_another_release_stands_beside_it(
     assert (installed / "current").readlink() == first
 
 
+def test_a_release_that_no_longer_runs_is_made_again(installed: Path, unpacked: Path) -> None:
+    (package,) = (installed / "current" / "venv").glob("lib/python*/site-packages/numpy")
+    shutil.rmtree(package)
+    again = install(unpacked, installed)
+    assert again.returncode == 0
+    assert "is there already" not in again.stdout
+    assert (package / "__init__.py").is_file()
+    mode = (installed / "current" / "model.onnx").stat().st_mode
+    assert mode & 0o777 == 0o644
+
+
 def test_an_installation_that_is_killed_leaves_the_running_release_alone(
     installed: Path, unpacked: Path, tmp_path: Path
 ) -> None:

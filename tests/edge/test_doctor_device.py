@@ -2,11 +2,15 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from edge import checks_device, checks_model, doctor
 from edge.cluster import Cluster
+from edge.model import RUN_BATCH, Model, load_model
 from edge.preflight import Finding, Preflight, Status, examine
 from edge.security import Security
 from tests.paths import LENET
@@ -35,6 +39,22 @@ def test_the_model_is_described_and_measured(monkeypatch: pytest.MonkeyPatch) ->
     assert loaded.message.startswith("loaded and warmed up in ")
     assert golden.message == "all 8 are answered as at export"
     assert "images/s in batches of 32, " in speed.message
+
+
+def test_a_model_that_fails_in_batches_ends_no_other_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    def infer(model: Model, images: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        if len(images) == RUN_BATCH:
+            raise RuntimeError("the shapes of Reshape do not fit\nand more")
+        return honest(model, images)
+
+    monkeypatch.setattr(checks_model, "MEASURE_S", 0.01)
+    model = load_model(LENET)
+    honest = Model.infer
+    monkeypatch.setattr(checks_model, "load_model", lambda *_: model)
+    monkeypatch.setattr(Model, "infer", infer)
+    *_, speed = model_findings(LENET)
+    assert (speed.check, speed.status) == ("speed", Status.WARNING)
+    assert speed.message.startswith("the model fails on 32 images at once (the shapes of Reshape do not fit): ")
 
 
 def test_each_fault_of_a_model_is_named(tmp_path: Path) -> None:

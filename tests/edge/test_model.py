@@ -55,6 +55,11 @@ def test_nothing_is_printed_for_an_error_that_is_no_text(
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_path_at_which_nobody_can_look_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(BadModelError, match=r"the model file .* cannot be read \(File name too long\)"):
+        load_model(tmp_path / ("x" * 300))
+
+
 def test_the_hash_is_that_of_the_file() -> None:
     assert load_model(LENET).sha256 == hashlib.sha256(DATA).hexdigest()[:12]
 

@@ -270,7 +270,7 @@ def test_scram_computes_what_rfc_7677_shows(monkeypatch: pytest.MonkeyPatch) -> 
     final = exchange.final(b"r=" + nonce + b",s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096")
     assert final == b"c=biws,r=" + nonce + b",p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="
     exchange.verify(b"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4=")  # pragma: allowlist secret
-    for forged in (b"v=AAAA", b"", b"e=other-error", b"v=%", b"\xff"):
+    for forged in (b"v=AAAA", b"", b"e=other-error", b"v=%", b"\xff", "v=é".encode()):
         with pytest.raises(ScramError):
             exchange.verify(forged)
     with pytest.raises(ScramError):

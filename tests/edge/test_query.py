@@ -157,6 +157,8 @@ def test_what_does_not_go_together_is_refused(query: Query, tmp_path: Path, cont
 
     assert last("--spool-max-age", 5) == (2, "Error: the bounds of a spool need --spool")
     assert last("--images", tmp_path, "--shuffle")[0] == 2
+    code, line = last("--images", tmp_path / ("x" * 300))
+    assert (code, "cannot look at" in line, "File name too long" in line) == (78, True, True)
     document = json.loads(contract.to_json())
     document["input"]["shape"] = [14, 14]
     path = tmp_path / "contract.json"

@@ -15,7 +15,7 @@ from edge.images import Images
 from edge.memory_client import MemoryClient
 from edge.model import load_model, load_model_bytes
 from edge.onnxfile import check
-from edge.swap import ModelFile
+from edge.swap import ModelFile, ModelWatch
 from tests.edge.loop import answer
 from tests.edge.watched import DATA, NEW, OLD, look, name, put, watched
 from tests.paths import LENET
@@ -111,6 +111,18 @@ def test_a_contract_beside_the_model_is_watched_too(path: Path, tmp_path: Path) 
     look(watch)
     assert watch.model().model.contract.name == "renamed"
     put(contract, b"{}")
+    look(watch)
+    assert watch.model().model.contract.name == "renamed"
+
+
+def test_a_contract_that_was_replaced_after_it_was_read_is_noticed(path: Path, tmp_path: Path) -> None:
+    contract = tmp_path / "contract.json"
+    text = check(DATA).metadata["contract"]
+    contract.write_text(text)
+    file = ModelFile(path, contract)
+    served = Served(file.load())
+    contract.write_text(text.replace('"name": "lenet"', '"name": "renamed"'))
+    watch = ModelWatch(served, file, 0.0)
     look(watch)
     assert watch.model().model.contract.name == "renamed"
 

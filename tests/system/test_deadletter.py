@@ -111,6 +111,24 @@ def test_replay_writes_what_is_whole_and_refuses_the_rest(rejected: Wire) -> Non
     assert second.value == b"\x1b[31m"
 
 
+def test_a_dead_letter_of_a_topic_that_is_gone_does_not_keep_the_others_back(rejected: Wire) -> None:
+    mixed, own_topic, gone = (f"{rejected.dead_letters}-{name}" for name in ("mixed", "own", "gone"))
+    (letter, *_) = read_all(rejected.servers, rejected.dead_letters)
+    own = [(name, value) for name, value in letter.headers if name != "__connect.errors.topic"]
+    with connect(rejected.servers) as pubsub:
+        for topic in (mixed, own_topic):
+            pubsub.create_topic(topic)
+        for topic in (gone, own_topic, gone, own_topic):
+            headers = [*own, ("__connect.errors.topic", topic.encode())]
+            pubsub.write(mixed, letter.value, letter.key, headers)
+    to = ["--bootstrap-servers", rejected.servers, "--dead-letter-topic", mixed, "--yes"]
+    replayed = run("edge.deadletter", "replay", "0-0", "0-1", "0-2", "0-3", "0-1", *to)
+    assert (replayed.process.returncode, replayed.lines) == (65, ["2 dead letters replayed and acknowledged"])
+    assert replayed.errors[0].startswith(f"0-0 is not replayed: there is no topic '{gone}' here")
+    assert replayed.errors[-1] == "Error: 2 dead letters cannot be replayed: the lines above say why"
+    assert len(read_all(rejected.servers, own_topic)) == 2
+
+
 def test_a_replay_to_a_topic_that_is_not_there_says_so(rejected: Wire) -> None:
     lost = dead(rejected, "replay", "0-0", "--to", "nowhere")
     assert lost.process.returncode == 78
