@@ -36,11 +36,12 @@ def infer(model: Model, images: npt.NDArray[Any]) -> Inferred:
     try:
         probabilities = _answers(model, images)
     except Exception:  # onnxruntime's errors share no root of their own
-        probabilities = _one_by_one(model, images, failures)
+        probabilities, failures = _one_by_one(model, images)
+    ended = time.monotonic()
     is_finite = np.isfinite(probabilities).all(axis=1)
     if not is_finite.all():
         failures = dict.fromkeys(np.flatnonzero(~is_finite).tolist(), NOT_FINITE) | failures
-    return Inferred(probabilities, started, time.monotonic(), failures)
+    return Inferred(probabilities, started, ended, failures)
 
 
 def _answers(model: Model, images: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
@@ -50,17 +51,17 @@ def _answers(model: Model, images: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     return probabilities
 
 
-def _one_by_one(
-    model: Model, images: npt.NDArray[Any], failures: dict[int, BadRequestError]
-) -> npt.NDArray[np.float32]:
+def _one_by_one(model: Model, images: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float32], dict[int, BadRequestError]]:
+    """Probabilities, NaN where there are none, and why."""
     try:
         _answers(model, model.contract.example[np.newaxis])
     except Exception as error:  # as above
         raise EdgeError(f"the model fails on any image, though it did not when loaded ({first_line(error)})") from error
     probabilities = np.full((len(images), len(model.contract.labels)), np.nan, np.float32)
+    failures: dict[int, BadRequestError] = {}
     for index in range(len(images)):
         try:
             probabilities[index] = _answers(model, images[index : index + 1])
         except Exception as error:  # as above
             failures[index] = BadRequestError(f"the model fails on it ({first_line(error)})")
-    return probabilities
+    return probabilities, failures

@@ -120,7 +120,6 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    timeout = PATIENCE_S
     server_version = "edge.classifier"
     sys_version = ""
 
@@ -129,7 +128,7 @@ class _Handler(BaseHTTPRequestHandler):
         super().__init__(*rest)
 
     def setup(self) -> None:
-        """Begin the patience: that of a socket begins anew with each byte."""
+        """Begin the patience; a socket's own timeout would begin anew with each byte."""
         super().setup()
         self._timer = threading.Timer(PATIENCE_S, _end, [self.connection])
         self._timer.daemon = True

@@ -137,16 +137,16 @@ class Feed:
         true_label = header(answer.record, TRUE_LABEL)
         is_right = None if true_label is None else prediction.is_right(true_label)
         stages = [(name, getattr(times, name)) for name in STAGES]
+        now, is_mine = time.monotonic(), prediction.id in self.mine
         if answer.seen_ns is not None:
             self._total += 1
             label, model = prediction.label[:MAX_TEXT], (prediction.model[:MAX_TEXT], prediction.sha256[:12])
-            self._minute.add(time.monotonic(), label, _key(answer.record), model, is_right, times.total_ms, stages)
-        now, is_mine = time.monotonic(), prediction.id in self.mine
+            self._minute.add(now, label, _key(answer.record), model, is_right, times.total_ms, stages)
         is_pinned = is_right is False or prediction.confidence < self._choice.unsure_below
         is_sampled = (self._old if answer.seen_ns is None else self._sample).takes(now)
         if not (is_mine or is_sampled or (is_pinned and self._pins.takes(now))):
             return
-        self._minute.show(time.monotonic())
+        self._minute.show(now)
         image = None if answer.request is None else picture(answer.request, self._contract)
         self._board.put(
             "prediction",

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -22,7 +23,7 @@ def test_a_result_that_cannot_be_written_is_not_lost(capsys: pytest.CaptureFixtu
 
 @pytest.mark.parametrize("command", [latency, peers])
 def test_what_cannot_be_measured_is_refused_before_anything_starts(
-    command: object, samples: Images, tmp_path: Path
+    command: click.Command, samples: Images, tmp_path: Path
 ) -> None:
     small = tmp_path / "small.npz"
     np.savez(small, image=samples.image[:, :14])
@@ -31,6 +32,6 @@ def test_what_cannot_be_measured_is_refused_before_anything_starts(
         (["--output", str(tmp_path / "none" / "a.json")], "there is no folder"),
         (["--output", "/proc/a.json"], "/proc/a.json cannot be written ("),
     ):
-        ended = CliRunner().invoke(command, options)  # type: ignore[arg-type]
+        ended = CliRunner().invoke(command, options)
         assert ended.exit_code != 0
         assert words in ended.output

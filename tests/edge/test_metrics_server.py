@@ -16,6 +16,7 @@ from edge.hooks import Served
 from edge.memory_client import MemoryClient
 from edge.metrics_server import MAX_CLIENTS, MetricsServer, serve_metrics
 from edge.model import load_model
+from tests.dripping import is_ended
 from tests.paths import LENET
 from tests.scrape import Scrape
 from tests.system.processes import run, wait_until
@@ -86,15 +87,7 @@ def test_who_sends_a_byte_now_and_then_is_ended_all_the_same(monkeypatch: pytest
     monkeypatch.setattr(metrics_server, "PATIENCE_S", 0.5)
     server = serve_metrics("127.0.0.1", 0, 64)
     with socket.create_connection(("127.0.0.1", server.port)) as client:
-
-        def is_ended() -> bool:
-            try:
-                client.sendall(b"x")
-            except OSError:
-                return True
-            return False
-
-        wait_until(is_ended, "its end")
+        wait_until(lambda: is_ended(client), "its end")
     wait_until(lambda: server._server._free._value == MAX_CLIENTS, "room for others")
     server.close()
 

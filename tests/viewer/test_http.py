@@ -10,6 +10,7 @@ import pytest
 
 from edge.codec import CREATED_NS, REQUEST_ID, header
 from localkafka import LocalKafka
+from tests.dripping import is_ended
 from tests.recorder import read_all
 from tests.system.processes import wait_until
 from tests.system.wire import Wire, wire_on
@@ -191,15 +192,7 @@ def test_who_asks_nothing_or_a_byte_at_a_time_is_turned_away(viewer: Viewer) -> 
         viewer.events() as events,
     ):
         slow.sendall(b"GET / HTTP/1.1\r\nX: ")
-
-        def is_ended() -> bool:
-            try:
-                slow.sendall(b"x")
-            except OSError:
-                return True
-            return False
-
-        wait_until(is_ended, "the end of the slow one")
+        wait_until(lambda: is_ended(slow), "the end of the slow one")
         silent.settimeout(30)
         assert silent.recv(1) == b""
         # A page that listens is not asked for more.
